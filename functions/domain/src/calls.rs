@@ -1,0 +1,99 @@
+//! What the worker's calls to Compute Engine leave in the record: announced, accepted, failed.
+//!
+//! A call is announced before it is made, by a save that fails if anything has changed since the worker looked. That is
+//! what lets two workers at once, or one that comes back from the dead, do no harm without a lock.
+
+use crate::ending::end_run;
+use crate::event::{OperationError, OperationErrorKind};
+use crate::record::{Call, Failure, FailureCode, Phase, Record, Run, StopReason};
+use crate::step::Action;
+use crate::time::{Seconds, Timestamp};
+use crate::workspace::{Policy, Workspace};
+
+/// Clocks of two instances of a function may differ by this much; a call counts as possible for so much longer.
+const CLOCK_SKEW_MAX: Seconds = Seconds(10);
+
+/// The call is about to be made: nobody makes another until it is answered, or can no longer arrive.
+pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp, policy: &Policy) {
+    record.calls += 1;
+    record.call = Some(Call {
+        action,
+        sequence: record.calls,
+        announced_at: now,
+        until: now + policy.call_limit + CLOCK_SKEW_MAX,
+        operation: None,
+    });
+}
+
+/// After a call that went wrong in a way that may pass, the next is made no sooner.
+const CALL_AGAIN_AFTER: Seconds = Seconds(10);
+
+/// Compute Engine has accepted the announced call.
+pub(crate) fn accept_call(record: &mut Record, operation: String, now: Timestamp) {
+    let Some(call) = record.call.as_mut() else { return };
+    call.operation = Some(operation);
+    if matches!(call.action, Action::StartInstance { .. }) {
+        record.billed_since = Some(now);
+    }
+}
+
+/// The announced call was refused, or its operation has gone wrong.
+pub(crate) fn take_failure(
+    record: &mut Record,
+    error: OperationError,
+    now: Timestamp,
+    workspace: &Workspace,
+) -> Option<Run> {
+    // A call that can no longer arrive is not what has failed: the worker tells of something it has seen.
+    let failed = record.call.take().filter(|call| call.is_outstanding(now));
+    let action = failed.as_ref().map(|call| &call.action);
+    let starting = matches!(action, Some(Action::StartInstance { .. }));
+    if starting && record.instance_id.is_none() {
+        record.billed_since = None;
+    }
+    if starting && record.phase != Phase::Placing {
+        // A start that nobody waits for any more.
+        return None;
+    }
+    // Where this run has made no call yet, the call was the run before's.
+    let beside_the_point = record.phase != Phase::Placing
+        || (failed.is_some() && record.calls == 0)
+        || matches!(action, Some(Action::StopInstance { .. }));
+    let code = match error.kind {
+        _ if beside_the_point => return call_again_later(record, failed, now),
+        OperationErrorKind::Transient => return call_again_later(record, failed, now),
+        OperationErrorKind::StockOut if try_next_placement(record, workspace) => return None,
+        OperationErrorKind::StockOut => FailureCode::StockOut,
+        OperationErrorKind::Quota => FailureCode::Quota,
+        OperationErrorKind::Permission => FailureCode::Permission,
+        OperationErrorKind::NotFound => FailureCode::NotFound,
+        OperationErrorKind::Refused => FailureCode::Refused,
+    };
+    let retry_at = (code == FailureCode::StockOut).then(|| now + workspace.policy.stock_out_retry);
+    let zone = record.placement.as_deref().and_then(|name| workspace.placement(name)).map(|place| place.zone.clone());
+    record.failure = Some(Failure { code, detail: error.detail, zone, retry_at });
+    end_run(record, StopReason::StartFailed, now, workspace)
+}
+
+/// Leaves the failed call standing for a while: as long as it stands, nobody makes the next.
+fn call_again_later(record: &mut Record, failed: Option<Call>, now: Timestamp) -> Option<Run> {
+    record.call = failed.map(|call| Call { operation: None, until: now + CALL_AGAIN_AFTER, ..call });
+    None
+}
+
+/// Notes that the placement in use is dry and turns to the next in order; false when all are.
+fn try_next_placement(record: &mut Record, workspace: &Workspace) -> bool {
+    record.dry.extend(record.placement.take());
+    let next = workspace.placements.iter().find(|placement| !record.dry.contains(&placement.instance));
+    match next {
+        Some(placement) => {
+            record.placement = Some(placement.instance.clone());
+            true
+        }
+        None => {
+            // The failure is told of the placement that was tried last.
+            record.placement = record.dry.last().cloned();
+            false
+        }
+    }
+}

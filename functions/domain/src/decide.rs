@@ -1,0 +1,369 @@
+//! What follows from an event: the next record, or the reason why not.
+
+use crate::calls::{accept_call, announce_call, take_failure};
+use crate::ending::{end_run, stop};
+use crate::event::{Event, Heartbeat, Reading};
+use crate::idleness::{
+    first_stop_at, hard_reason, idle_reason, is_silent, keep_running, move_stop_at, note_activity, write_threshold,
+};
+use crate::record::{
+    Activity, Boot, BootReport, BootStep, Failure, FailureCode, Phase, Record, Run, RunNumber, Signal, StepTime,
+    StopReason, Wish,
+};
+use crate::step::{InstanceSeen, InstanceStatus};
+use crate::time::{Seconds, Timestamp};
+use crate::workspace::{Policy, Workspace};
+
+/// What an event leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub next: Record,
+    /// Whether `next` differs from the record by enough to be worth a write.
+    pub save: bool,
+    /// Whether the worker must look at the workspace.
+    pub nudge: bool,
+    /// The run that this event ended, for the history; saved together with the record.
+    pub ended: Option<Run>,
+}
+
+/// Why something may not happen, for somebody who can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Denied {
+    /// The machine is on its way down: a start must wait until it is.
+    StillStopping,
+    /// Only a run that is open can be extended.
+    NotReady,
+    /// The longest life of a run cannot be extended.
+    AtHardLimit,
+    /// An extension must be at least a minute and within the hard limit.
+    ExtensionOutOfBounds,
+    /// The message belongs to another run.
+    WrongRun { current: RunNumber },
+    /// The message comes from another instance than the one in use.
+    WrongInstance,
+}
+
+/// Decides what `event`, happening `now`, makes of `record`.
+///
+/// # Errors
+/// When the event may not happen; the record then stays as it is.
+pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspace) -> Result<Decision, Denied> {
+    let mut next = record.clone();
+    let policy = &workspace.policy;
+    let mut ended = None;
+    let mut nudge = false;
+    match event {
+        Event::StartRequested => start(&mut next, now, workspace)?,
+        Event::StopRequested => ended = stop_for_user(&mut next, now, workspace),
+        Event::KeepAlive { person_at } => {
+            if let Some(at) = person_at {
+                note_activity(&mut next, Activity { at, signal: Signal::Person }, now, policy);
+            }
+        }
+        Event::ExtendRequested { by } => extend(&mut next, by, now, policy)?,
+        Event::Heartbeat(heartbeat) => nudge = take_heartbeat(&mut next, heartbeat, now, policy)?,
+        Event::InstanceSeen(seen) => ended = take_sight(&mut next, &seen, now, workspace),
+        Event::CallIntended(action) => announce_call(&mut next, action, now, policy),
+        Event::CallAccepted { operation } => accept_call(&mut next, operation, now),
+        Event::OperationDone => next.call = None,
+        Event::OperationFailed(error) => ended = take_failure(&mut next, error, now, workspace),
+        Event::Preempted { instance_id } => nudge = note_preemption(&mut next, instance_id),
+        Event::SweepDue => {
+            ended = pass_time(&mut next, now, workspace);
+            let silent = next.phase.is_open() && is_silent(&next, now, policy);
+            nudge = silent
+                || matches!(next.phase, Phase::Placing | Phase::Booting | Phase::Stopping)
+                || (next.call.is_some() && !next.phase.expects_machine());
+        }
+    }
+    nudge |= next.phase != record.phase && matches!(next.phase, Phase::Placing | Phase::Stopping);
+    let save = worth_saving(record, &next, now, policy);
+    Ok(Decision { next, save, nudge, ended })
+}
+
+fn start(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Result<(), Denied> {
+    match record.phase {
+        Phase::Stopping => Err(Denied::StillStopping),
+        Phase::Placing | Phase::Booting => Ok(()),
+        Phase::Draining if record.ending == Some(StopReason::HardLimit) => Err(Denied::AtHardLimit),
+        Phase::Ready | Phase::Draining => {
+            // A person presses this: evidence of use, even where another instance's clock has run ahead of ours.
+            note_activity(record, Activity { at: now, signal: Signal::Person }, now, &workspace.policy);
+            move_stop_at(record, now + workspace.policy.idle_limit);
+            keep_running(record, now);
+            Ok(())
+        }
+        Phase::Stopped | Phase::Failed => {
+            *record = Record {
+                wish: Wish::Running,
+                phase: Phase::Placing,
+                run: record.run + 1,
+                phase_since: now,
+                placement: workspace.placements.first().map(|placement| placement.instance.clone()),
+                started_at: Some(now),
+                hard_stop_at: Some(now + workspace.policy.hard_limit),
+                boot: Some(Boot { since: now, ..Boot::default() }),
+                // What outlives a run.
+                call: record.call.take(),
+                usual: std::mem::take(&mut record.usual),
+                last_stop: record.last_stop.take(),
+                month: record.month,
+                ..Record::default()
+            };
+            Ok(())
+        }
+    }
+}
+
+fn stop_for_user(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Option<Run> {
+    match record.phase {
+        Phase::Stopped | Phase::Stopping => None,
+        Phase::Failed => {
+            // The run is over already; its user has read why.
+            record.phase = Phase::Stopped;
+            record.phase_since = now;
+            record.failure = None;
+            None
+        }
+        // Nothing was asked of Google yet, so there is nothing to wait for.
+        Phase::Placing if record.calls == 0 && record.call.is_none() => {
+            end_run(record, StopReason::User, now, workspace)
+        }
+        Phase::Placing | Phase::Booting | Phase::Ready | Phase::Draining => {
+            stop(record, StopReason::User, now);
+            None
+        }
+    }
+}
+
+fn extend(record: &mut Record, by: Seconds, now: Timestamp, policy: &Policy) -> Result<(), Denied> {
+    if !record.phase.is_open() {
+        return Err(Denied::NotReady);
+    }
+    if by < Seconds(60) || by > policy.hard_limit {
+        return Err(Denied::ExtensionOutOfBounds);
+    }
+    if record.ending == Some(StopReason::HardLimit) || record.stop_at.is_some_and(|at| record.hard_stop_at == Some(at))
+    {
+        return Err(Denied::AtHardLimit);
+    }
+    move_stop_at(record, now + by);
+    keep_running(record, now);
+    Ok(())
+}
+
+/// Takes in what the VM says; true when the worker must look at the VM.
+fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, policy: &Policy) -> Result<bool, Denied> {
+    if record.placement.as_ref() != Some(&beat.instance) {
+        return Err(Denied::WrongInstance);
+    }
+    if record.instance_id.is_some_and(|id| id != beat.instance_id) {
+        return Err(Denied::WrongInstance);
+    }
+    match beat.run {
+        // The VM has just come up and asks which run it serves. What it saw before it knew counts for nothing yet.
+        None => return Ok(record.phase == Phase::Placing),
+        Some(run) if run != record.run => return Err(Denied::WrongRun { current: record.run }),
+        Some(_) => {}
+    }
+    match record.phase {
+        Phase::Booting | Phase::Ready | Phase::Draining => {}
+        // A machine on its way down may speak still, and one of the run before may be about to be stopped: only what
+        // the worker sees, once no call is outstanding, makes it this run's.
+        Phase::Placing => return Ok(true),
+        Phase::Stopping | Phase::Stopped | Phase::Failed => return Ok(false),
+    }
+    if let (Phase::Booting, Some(report)) = (record.phase, beat.boot) {
+        record.boot = record.boot.take().map(|boot| boot.at(report, now));
+    }
+    record.working = match beat.reading {
+        Reading::Unknown => record.working,
+        Reading::Idle { .. } => None,
+        Reading::Busy(signal) => Some(signal),
+    };
+    let activity = match beat.reading {
+        Reading::Unknown => None,
+        Reading::Idle { last } => last,
+        Reading::Busy(signal) => Some(Activity { at: now, signal }),
+    };
+    if beat.reading != Reading::Unknown {
+        record.heard_at = Some(now);
+    }
+    if let Some(activity) = activity {
+        note_activity(record, activity, now, policy);
+    }
+    if matches!(beat.reading, Reading::Idle { .. }) {
+        record.idle_heard_at = Some(now);
+    }
+    if record.phase == Phase::Booting && beat.comfyui_up {
+        enter_ready(record, now, policy);
+    }
+    announce_or_stop(record, now, policy);
+    Ok(false)
+}
+
+/// Remembers that Google has said it takes the machine back; true when the worker must look whether it has.
+///
+/// The word alone stops nothing: it comes by a queue, perhaps from the run before, and an instance keeps its number.
+fn note_preemption(record: &mut Record, instance_id: u64) -> bool {
+    let ours = record.instance_id == Some(instance_id);
+    let up = matches!(record.phase, Phase::Booting | Phase::Ready | Phase::Draining);
+    if ours && up && record.ending != Some(StopReason::HardLimit) {
+        record.ending = Some(StopReason::Preempted);
+    }
+    ours && up
+}
+
+fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp) {
+    record.phase = Phase::Booting;
+    record.phase_since = now;
+    record.instance_id = Some(instance_id);
+    record.call = None;
+    record.billed_since = record.billed_since.or(Some(now));
+    let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new() };
+    record.boot = record.boot.take().map(|boot| boot.at(report, now));
+}
+
+fn enter_ready(record: &mut Record, now: Timestamp, policy: &Policy) {
+    record.phase = Phase::Ready;
+    record.phase_since = now;
+    record.ready_at = Some(now);
+    record.heard_at = Some(now);
+    record.ending = None;
+    if let Some(mut boot) = record.boot.take() {
+        boot.done.push(StepTime { step: boot.step, took: now.since(boot.since) });
+        record.usual = boot.done;
+    }
+    first_stop_at(record, now, policy);
+}
+
+fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspace: &Workspace) -> Option<Run> {
+    let ours = record.placement.as_ref() == Some(&seen.instance);
+    // What is seen while a call may still arrive may be over in a moment: a machine to be stopped is no machine to
+    // boot on, and one to be started is not down.
+    let settled = !record.call.as_ref().is_some_and(|call| call.is_outstanding(now));
+    match (record.phase, seen.status) {
+        (Phase::Placing, InstanceStatus::Running) if ours && settled => {
+            enter_booting(record, seen.instance_id, now);
+            None
+        }
+        (Phase::Booting | Phase::Ready | Phase::Draining, status) if ours && status.is_down() => {
+            let at_hard_end = record.hard_stop_at.is_some_and(|hard| now >= hard);
+            let reason = match record.ending {
+                Some(StopReason::Preempted) => StopReason::Preempted,
+                _ if at_hard_end => StopReason::HardLimit,
+                _ => StopReason::MachineStopped,
+            };
+            end_run(record, reason, now, workspace)
+        }
+        // The worker sends this when it has seen every instance of the workspace down.
+        (Phase::Stopping, status) if status.is_down() && settled => {
+            let reason = record.ending.unwrap_or(StopReason::User);
+            end_run(record, reason, now, workspace)
+        }
+        (Phase::Stopped | Phase::Failed, status) if status.is_down() && settled => {
+            record.call = None;
+            None
+        }
+        _ => None,
+    }
+}
+
+/// What the passing of time alone leads to.
+fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Option<Run> {
+    let policy = &workspace.policy;
+    let in_phase = now.since(record.phase_since);
+    match record.phase {
+        Phase::Placing if in_phase >= policy.placing_limit => {
+            fail_later(record, FailureCode::PlacingTimedOut, now);
+        }
+        Phase::Booting if in_phase >= policy.booting_limit => {
+            fail_later(record, FailureCode::BootTimedOut, now);
+        }
+        Phase::Stopping if in_phase >= policy.stopping_limit => {
+            let detail = "the machine was asked to stop and has not".to_owned();
+            record.failure = Some(Failure { code: FailureCode::StopTimedOut, detail, zone: None, retry_at: None });
+            let reason = record.ending.unwrap_or(StopReason::User);
+            return end_run(record, reason, now, workspace);
+        }
+        Phase::Placing | Phase::Booting if record.hard_stop_at.is_some_and(|hard| now >= hard) => {
+            stop(record, StopReason::HardLimit, now);
+        }
+        Phase::Ready | Phase::Draining => announce_or_stop(record, now, policy),
+        _ => {}
+    }
+    None
+}
+
+fn fail_later(record: &mut Record, code: FailureCode, now: Timestamp) {
+    let detail = record.boot.as_ref().map(|boot| boot.detail.clone()).unwrap_or_default();
+    record.failure = Some(Failure { code, detail, zone: None, retry_at: None });
+    stop(record, StopReason::StartFailed, now);
+}
+
+/// Announces a stop whose time has come, and stops what has been announced for long enough.
+fn announce_or_stop(record: &mut Record, now: Timestamp, policy: &Policy) {
+    match record.phase {
+        Phase::Ready => {
+            let reason = hard_reason(record, now, policy).or_else(|| idle_reason(record, now, policy));
+            if let Some((reason, since)) = reason {
+                record.phase = Phase::Draining;
+                record.phase_since = now;
+                record.ending = Some(reason);
+                record.drain_ends_at = Some(drain_end(record, since, now, policy));
+            }
+        }
+        Phase::Draining if record.drain_ends_at.is_none_or(|ends| now >= ends) => {
+            let announced = record.ending.filter(|ending| *ending != StopReason::Preempted);
+            if announced == Some(StopReason::HardLimit) {
+                stop(record, StopReason::HardLimit, now);
+            } else if let Some((reason, _)) = idle_reason(record, now, policy) {
+                // Asked again at the end: what was idle when it was announced may have gone silent since.
+                stop(record, announced.unwrap_or(reason), now);
+            } else if let Some((reason, since)) = hard_reason(record, now, policy) {
+                record.ending = Some(reason);
+                record.drain_ends_at = Some(drain_end(record, since, now, policy));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// When a stop that is announced `now`, for a reason that has held since `since`, happens.
+///
+/// A sweep that came late takes its delay out of the announcement, down to half of it: so an idle run ends within
+/// idle limit, drain and one sweep, where sweeps are no further apart than half the drain.
+fn drain_end(record: &Record, since: Timestamp, now: Timestamp, policy: &Policy) -> Timestamp {
+    let ends = (since + policy.drain).max(now + Seconds(policy.drain.0.div_ceil(2)));
+    record.hard_stop_at.map_or(ends, |hard| ends.min(hard.max(now)))
+}
+
+/// Whether the difference is more than moments that have moved a little.
+fn worth_saving(before: &Record, after: &Record, now: Timestamp, policy: &Policy) -> bool {
+    if before == after {
+        return false;
+    }
+    let hard_parts = |record: &Record| Record {
+        last_active: None,
+        heard_at: None,
+        idle_heard_at: None,
+        stop_at: None,
+        idle: Seconds(0),
+        ..record.clone()
+    };
+    if hard_parts(before) != hard_parts(after) {
+        return true;
+    }
+    // Close to a decision every word counts: it is what the decision will rest on.
+    let near = Seconds(policy.heartbeat_every.0 * 2) + write_threshold(policy);
+    let decides_soon = after.phase == Phase::Draining || after.stop_at.is_some_and(|at| now + near >= at);
+    let moved = |from: Option<Timestamp>, to: Option<Timestamp>| match (from, to) {
+        (Some(from), Some(to)) => to.since(from) > write_threshold(policy),
+        (from, to) => from != to,
+    };
+    decides_soon
+        || moved(before.stop_at, after.stop_at)
+        || moved(before.heard_at, after.heard_at)
+        || moved(before.last_active.map(|last| last.at), after.last_active.map(|last| last.at))
+        || before.last_active.map(|last| last.signal) != after.last_active.map(|last| last.signal)
+}

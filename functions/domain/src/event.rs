@@ -1,0 +1,80 @@
+//! What can happen to a workspace.
+
+use crate::record::{Activity, BootReport, RunNumber, Signal};
+use crate::step::{Action, InstanceSeen};
+use crate::time::{Seconds, Timestamp};
+
+/// Something that happened to a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A user pressed Start, or Keep running.
+    StartRequested,
+    /// A user pressed Stop.
+    StopRequested,
+    /// The page is open; `person_at` is its user's own last input while it was visible.
+    KeepAlive { person_at: Option<Timestamp> },
+    /// A user asked that idleness stop nothing for so long.
+    ExtendRequested { by: Seconds },
+    /// The VM spoke.
+    Heartbeat(Heartbeat),
+    /// Compute Engine told how an instance of the workspace is.
+    InstanceSeen(InstanceSeen),
+    /// The worker is about to make a call.
+    CallIntended(Action),
+    /// Compute Engine accepted the announced call.
+    CallAccepted { operation: String },
+    /// The accepted operation is over and went well.
+    OperationDone,
+    /// The announced call was refused, or its operation is over and went wrong.
+    OperationFailed(OperationError),
+    /// Google takes the machine back.
+    Preempted { instance_id: u64 },
+    /// Time has passed.
+    SweepDue,
+}
+
+/// The VM's word on what it is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Heartbeat {
+    pub instance: String,
+    pub instance_id: u64,
+    /// The run the VM believes it serves; `None` before it has been told.
+    pub run: Option<RunNumber>,
+    /// ComfyUI answers.
+    pub comfyui_up: bool,
+    pub reading: Reading,
+    pub boot: Option<BootReport>,
+}
+
+/// What a VM knows of its own use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reading {
+    /// ComfyUI did not answer when it was asked.
+    Unknown,
+    /// Nothing is going on; the last thing that was.
+    Idle { last: Option<Activity> },
+    /// Something is going on at this moment.
+    Busy(Signal),
+}
+
+/// How a call to Compute Engine went wrong, sorted by what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OperationError {
+    pub kind: OperationErrorKind,
+    /// Google's own words.
+    pub detail: String,
+}
+
+/// See [`OperationError::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OperationErrorKind {
+    /// The zone has no such machine at the moment: try another placement.
+    StockOut,
+    Quota,
+    Permission,
+    NotFound,
+    /// The resource is in transition, or the API is over its rate: try the same again.
+    Transient,
+    /// Anything else: trying elsewhere would not help.
+    Refused,
+}

@@ -1,0 +1,46 @@
+//! What Pilotlight decides, and nothing else.
+//!
+//! Pure: no runtime, no serialisation, no clock, no environment, no chance. Whoever calls loads a [`Record`], asks
+//! [`decide`] or [`next_step`], and saves the answer; a repeated, late or lost call is harmless because every answer
+//! follows from the record and what is seen of the machines alone.
+//!
+//! | question | answered in |
+//! |---|---|
+//! | may this happen, and what follows from it? | [`decide`] (`decide.rs`) |
+//! | what do the worker's calls leave behind? | `calls.rs` |
+//! | is this run in use; when does it stop? | `idleness.rs` |
+//! | what must be done to the machines next? | [`next_step`] (`step.rs`) |
+//! | what must the reaper repair? | [`plan`] (`plan.rs`) |
+//! | who may do what, for how long? | `session.rs`, `ticket.rs`, `throttle.rs` |
+//! | what did it cost? | `cost.rs` |
+
+mod calls;
+mod cost;
+mod decide;
+mod ending;
+mod event;
+mod idleness;
+mod plan;
+mod record;
+mod session;
+mod step;
+mod throttle;
+mod ticket;
+mod time;
+mod workspace;
+
+pub use cost::{MicroUsd, Month};
+pub use decide::{Decision, Denied, decide};
+pub use event::{Event, Heartbeat, OperationError, OperationErrorKind, Reading};
+pub use idleness::{due_at, write_threshold};
+pub use plan::{Repair, UpInstance, plan};
+pub use record::{
+    Activity, Boot, BootReport, BootStep, Call, Failure, FailureCode, LastStop, Phase, Record, Run, RunNumber, Signal,
+    StepTime, StopReason, Wish,
+};
+pub use session::{Act, Role, SESSION_LIFE, Session, SessionRefused};
+pub use step::{Action, InstanceSeen, InstanceStatus, Step, next_step};
+pub use throttle::{Attempts, THROTTLE, Throttle};
+pub use ticket::{TICKET_LIFE, Ticket, TicketRefused};
+pub use time::{Seconds, Timestamp};
+pub use workspace::{Placement, Policy, PolicyError, Workspace, WorkspaceId, WorkspaceIdError};

@@ -1,0 +1,288 @@
+//! The record of a workspace: everything Pilotlight remembers of it, and what each part means.
+//!
+//! ```text
+//!            start                 running               comfyui up
+//!  Stopped ─────────► Placing ───────────────► Booting ─────────────► Ready ◄─────┐ activity,
+//!     ▲                  │ all dry, quota         │ too long             │ idle    │ keep running
+//!     │                  ▼                        │                      ▼         │
+//!     │               Failed ◄──── failure ───┐   │        stop      Draining ─────┘
+//!     │                                       │   ▼                      │ announced long enough
+//!     └────────────── all terminated ───── Stopping ◄────────────────────┘
+//! ```
+
+use crate::cost::{MicroUsd, Month};
+use crate::step::Action;
+use crate::time::{Seconds, Timestamp};
+
+/// The number of a run; 0 before the first. It fences late messages.
+pub type RunNumber = u64;
+
+/// What the user last asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wish {
+    #[default]
+    Stopped,
+    Running,
+}
+
+/// Where the workspace is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    #[default]
+    Stopped,
+    Placing,
+    Booting,
+    Ready,
+    Draining,
+    Stopping,
+    Failed,
+}
+
+impl Phase {
+    /// A machine of this workspace is wanted, or on its way out under our eyes.
+    pub fn expects_machine(self) -> bool {
+        !matches!(self, Self::Stopped | Self::Failed)
+    }
+
+    /// ComfyUI can be opened.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Ready | Self::Draining)
+    }
+}
+
+/// What showed that somebody, or something, is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// ComfyUI's queue runs or holds a job.
+    Queue,
+    /// Requests or WebSocket messages that a person caused.
+    Traffic,
+    /// The GPU computes.
+    Gpu,
+    /// A person's own pointer, key or wheel.
+    Person,
+}
+
+/// Evidence of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Activity {
+    pub at: Timestamp,
+    pub signal: Signal,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopReason {
+    /// No activity for the idle limit.
+    Idle,
+    /// Ready, but nobody came within the arrival limit.
+    NeverOpened,
+    /// Its user asked.
+    User,
+    /// The longest life of a run was over.
+    HardLimit,
+    /// The VM had not been heard for the silence limit.
+    Silent,
+    /// Google took the Spot machine back.
+    Preempted,
+    /// The machine stopped without our asking.
+    MachineStopped,
+    /// It never came up; the failure says why.
+    StartFailed,
+}
+
+/// What a boot is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BootStep {
+    #[default]
+    Placing,
+    Booting,
+    MountingDisk,
+    Installing,
+    StartingComfyui,
+}
+
+/// A boot step and how long it took, or has taken so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StepTime {
+    pub step: BootStep,
+    pub took: Seconds,
+}
+
+/// How far a boot is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Boot {
+    pub step: BootStep,
+    pub since: Timestamp,
+    /// 0 to 100, of the whole boot as far as the VM tells.
+    pub percent: u8,
+    /// A line for the person who waits.
+    pub detail: String,
+    /// Steps that are over, in order.
+    pub done: Vec<StepTime>,
+}
+
+impl Boot {
+    /// The same boot at `step`; the step before it is over if it is another.
+    pub(crate) fn at(mut self, report: BootReport, now: Timestamp) -> Self {
+        if report.step > self.step {
+            self.done.push(StepTime { step: self.step, took: now.since(self.since) });
+            self.step = report.step;
+            self.since = now;
+        } else if report.step < self.step {
+            // Reports may overtake each other; a boot does not go backwards.
+            return self;
+        }
+        self.percent = self.percent.max(report.percent.min(100));
+        self.detail = report.detail;
+        self
+    }
+}
+
+/// The VM's word on how far its boot is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BootReport {
+    pub step: BootStep,
+    pub percent: u8,
+    pub detail: String,
+}
+
+/// A call to Compute Engine that was announced in the record before it was made.
+///
+/// Until it is answered or `until` has passed, nobody makes another: the call may still arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    pub action: Action,
+    /// Counts the calls of a run: with workspace and run it makes the `requestId`, so that a repeat is one.
+    pub sequence: u32,
+    pub announced_at: Timestamp,
+    pub until: Timestamp,
+    /// Name of the accepted operation.
+    pub operation: Option<String>,
+}
+
+impl Call {
+    /// It may still arrive, or its operation may still fail.
+    pub fn is_outstanding(&self, now: Timestamp) -> bool {
+        self.operation.is_some() || now < self.until
+    }
+}
+
+/// Why a workspace cannot run, as a stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureCode {
+    /// No placement has the machine at this moment.
+    StockOut,
+    /// The project's quota does not allow it.
+    Quota,
+    /// The service may not do what it must.
+    Permission,
+    /// A declared instance or disk does not exist.
+    NotFound,
+    /// Compute Engine refused for another reason.
+    Refused,
+    /// No machine within the placing limit.
+    PlacingTimedOut,
+    /// A machine, but no ComfyUI within the booting limit.
+    BootTimedOut,
+    /// The machine did not stop within the stopping limit.
+    StopTimedOut,
+}
+
+/// Why a workspace cannot run, and from when it is worth another try.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Failure {
+    pub code: FailureCode,
+    /// What Google or the VM said, for the owner.
+    pub detail: String,
+    pub zone: Option<String>,
+    pub retry_at: Option<Timestamp>,
+}
+
+/// How the last run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LastStop {
+    pub run: RunNumber,
+    pub reason: StopReason,
+    pub at: Timestamp,
+    /// The signal that had kept it alive last.
+    pub signal: Option<Signal>,
+    pub cost: MicroUsd,
+    /// From accepted start to stopped.
+    pub lasted: Seconds,
+}
+
+/// One life of a workspace, for the history.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Run {
+    pub number: RunNumber,
+    pub started_at: Timestamp,
+    pub ready_at: Option<Timestamp>,
+    pub ended_at: Timestamp,
+    pub reason: StopReason,
+    pub signal: Option<Signal>,
+    pub failure: Option<FailureCode>,
+    /// The instance that carried it, if any did.
+    pub instance: Option<String>,
+    pub zone: Option<String>,
+    /// Time billed.
+    pub billed: Seconds,
+    pub cost: MicroUsd,
+    /// The part of the cost that was spent on no activity.
+    pub idle_cost: MicroUsd,
+}
+
+/// Everything that is remembered of a workspace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Record {
+    pub wish: Wish,
+    pub phase: Phase,
+    pub run: RunNumber,
+    pub phase_since: Timestamp,
+    /// Instance name of the placement in use, or being tried.
+    pub placement: Option<String>,
+    /// Placements found dry in this run.
+    pub dry: Vec<String>,
+    pub call: Option<Call>,
+    /// Calls announced in this run.
+    pub calls: u32,
+    /// Compute Engine's own number of the instance in use.
+    pub instance_id: Option<u64>,
+    pub started_at: Option<Timestamp>,
+    pub ready_at: Option<Timestamp>,
+    /// Since when Google bills the instance.
+    pub billed_since: Option<Timestamp>,
+    pub last_active: Option<Activity>,
+    /// What the VM's last heartbeat that knew said is going on.
+    pub working: Option<Signal>,
+    /// Last heartbeat that knew whether ComfyUI works.
+    pub heard_at: Option<Timestamp>,
+    /// Last heartbeat that said: nothing going on.
+    pub idle_heard_at: Option<Timestamp>,
+    pub stop_at: Option<Timestamp>,
+    pub hard_stop_at: Option<Timestamp>,
+    pub drain_ends_at: Option<Timestamp>,
+    /// Why it is draining or stopping; in `Booting` and `Ready`, that Google has said it takes the machine back.
+    pub ending: Option<StopReason>,
+    pub boot: Option<Boot>,
+    /// How long each step of the last complete boot took.
+    pub usual: Vec<StepTime>,
+    /// Time of this run spent on no activity, up to the last one.
+    pub idle: Seconds,
+    pub last_stop: Option<LastStop>,
+    pub failure: Option<Failure>,
+    pub month: Month,
+}
+
+impl Record {
+    /// What the current or last run has cost up to `now`, at its placement's price.
+    pub fn run_cost(&self, now: Timestamp, per_hour: MicroUsd) -> MicroUsd {
+        self.billed_since.map_or(MicroUsd(0), |since| per_hour.for_time(crate::cost::billed(since, now)))
+    }
+
+    /// Time of this run spent on no activity, up to `now`.
+    pub fn idle_time(&self, now: Timestamp) -> Seconds {
+        let quiet_since = self.last_active.map(|activity| activity.at).max(self.ready_at);
+        self.idle + quiet_since.map_or(Seconds(0), |since| now.since(since))
+    }
+}

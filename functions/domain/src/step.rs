@@ -1,0 +1,221 @@
+//! What the worker does next: wish against reality, one step at a time.
+//!
+//! The worker sees every instance of the workspace, asks [`next_step`], takes that one step, and asks again. Nothing is
+//! remembered between two steps but the record, so a worker that dies is followed by any other.
+
+use crate::event::Event;
+use crate::record::{Call, Phase, Record};
+use crate::time::{Seconds, Timestamp};
+use crate::workspace::{Policy, Workspace};
+
+/// Status of an instance, as far as a decision needs it. Unknown states of Google's count as in transition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InstanceStatus {
+    /// There is no such instance.
+    Missing,
+    /// TERMINATED, STOPPED, SUSPENDED: nothing of it runs.
+    Down,
+    /// PROVISIONING or STAGING: on its way up.
+    ComingUp,
+    Running,
+    /// STOPPING, or anything in between that we do not know.
+    InTransition,
+}
+
+impl InstanceStatus {
+    /// Nothing of it runs, and nothing is under way.
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Missing | Self::Down)
+    }
+
+    /// It runs, or is about to.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::ComingUp | Self::Running)
+    }
+}
+
+/// An instance of a placement as Compute Engine told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstanceSeen {
+    pub instance: String,
+    pub status: InstanceStatus,
+    /// Compute Engine's own number; 0 when there is no such instance.
+    pub instance_id: u64,
+    /// The workspace's data disk is attached to it.
+    pub has_disk: bool,
+}
+
+/// A call to Compute Engine that changes something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    StartInstance {
+        instance: String,
+    },
+    StopInstance {
+        instance: String,
+    },
+    /// First half of moving the disk.
+    DetachDisk {
+        instance: String,
+    },
+    /// Second half of moving the disk.
+    AttachDisk {
+        instance: String,
+    },
+}
+
+impl Action {
+    /// The instance that the call is about.
+    pub fn instance(&self) -> &str {
+        let (Self::StartInstance { instance }
+        | Self::StopInstance { instance }
+        | Self::DetachDisk { instance }
+        | Self::AttachDisk { instance }) = self;
+        instance
+    }
+}
+
+/// The worker's next step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Announce this call in the record, then make it.
+    Call(Action),
+    /// See how the accepted operation of the record's call is doing.
+    Follow { operation: String, instance: String },
+    /// Look again then, or a little later.
+    Wait { until: Timestamp },
+    /// Let `decide` take this in.
+    Record(Event),
+    /// Wish and reality agree.
+    Done,
+}
+
+/// How often the worker looks at what takes its time.
+const LOOK_EVERY: Seconds = Seconds(2);
+
+/// The step that brings reality closer to the record's wish.
+///
+/// `seen` holds one entry for each placement of the workspace. The order in which a worker gathers the three matters:
+/// it loads the record, then reads the clock (`now`), then looks at the machines. With a clock read after the look, a
+/// call that arrived in between would count as one that can no longer arrive, and what was seen before it as final.
+pub fn next_step(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Step {
+    if let Some(step) = attend_call(record, seen, now) {
+        return step;
+    }
+    match record.phase {
+        Phase::Placing => place(record, seen, now, workspace),
+        Phase::Booting | Phase::Ready | Phase::Draining => watch(record, seen, now, &workspace.policy),
+        Phase::Stopping | Phase::Stopped | Phase::Failed => bring_down(record, seen, now, &workspace.policy),
+    }
+}
+
+/// One call at a time: what was announced may still arrive, what was accepted may still fail.
+fn attend_call(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option<Step> {
+    let Call { action, until, operation, .. } = record.call.as_ref()?;
+    match operation {
+        // The one thing that may overtake an accepted call: taking down what it has brought up already.
+        Some(_) if wants_down(record) && starts(action) && status_of(seen, action.instance()).is_up() => None,
+        Some(operation) => Some(Step::Follow { operation: operation.clone(), instance: action.instance().to_owned() }),
+        None if now < *until => Some(Step::Wait { until: *until }),
+        // Never answered, and too late to arrive now: as if it had not been announced.
+        None => None,
+    }
+}
+
+fn wants_down(record: &Record) -> bool {
+    matches!(record.phase, Phase::Stopping | Phase::Stopped | Phase::Failed)
+}
+
+fn starts(action: &Action) -> bool {
+    matches!(action, Action::StartInstance { .. })
+}
+
+fn status_of(seen: &[InstanceSeen], instance: &str) -> InstanceStatus {
+    seen.iter().find(|seen| seen.instance == instance).map_or(InstanceStatus::Missing, |seen| seen.status)
+}
+
+fn look_again(now: Timestamp) -> Step {
+    Step::Wait { until: now + LOOK_EVERY }
+}
+
+/// Stops an instance that is up beside the one in use: at most one placement runs.
+fn bring_down_others(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option<Step> {
+    let others = || seen.iter().filter(|seen| record.placement.as_ref() != Some(&seen.instance));
+    if let Some(other) = others().find(|seen| seen.status.is_up()) {
+        return Some(Step::Call(Action::StopInstance { instance: other.instance.clone() }));
+    }
+    others().any(|seen| !seen.status.is_down()).then(|| look_again(now))
+}
+
+/// Brings the placement in use up: alone, with the disk.
+fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Step {
+    if now.since(record.phase_since) >= workspace.policy.placing_limit {
+        return Step::Record(Event::SweepDue);
+    }
+    if let Some(step) = bring_down_others(record, seen, now) {
+        return step;
+    }
+    let Some(target) = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance)) else {
+        return not_found(record);
+    };
+    match target.status {
+        InstanceStatus::Missing => not_found(record),
+        // Started by hand without its disk: there is nothing on it to work with.
+        InstanceStatus::Running if workspace.disk.is_some() && !target.has_disk => {
+            Step::Call(Action::StopInstance { instance: target.instance.clone() })
+        }
+        InstanceStatus::Running => Step::Record(Event::InstanceSeen(target.clone())),
+        InstanceStatus::ComingUp | InstanceStatus::InTransition => look_again(now),
+        InstanceStatus::Down => {
+            if workspace.disk.is_some() && !target.has_disk {
+                let holder = seen.iter().find(|seen| seen.has_disk);
+                return Step::Call(match holder {
+                    Some(holder) => Action::DetachDisk { instance: holder.instance.clone() },
+                    None => Action::AttachDisk { instance: target.instance.clone() },
+                });
+            }
+            Step::Call(Action::StartInstance { instance: target.instance.clone() })
+        }
+    }
+}
+
+fn not_found(record: &Record) -> Step {
+    use crate::event::{OperationError, OperationErrorKind};
+    let name = record.placement.as_deref().unwrap_or("(none)");
+    let detail = format!("the declared instance {name} does not exist");
+    Step::Record(Event::OperationFailed(OperationError { kind: OperationErrorKind::NotFound, detail }))
+}
+
+/// Watches over a machine that is up: it may have gone, or have been joined by another.
+fn watch(record: &Record, seen: &[InstanceSeen], now: Timestamp, policy: &Policy) -> Step {
+    if let Some(step) = bring_down_others(record, seen, now) {
+        return step;
+    }
+    if record.phase == Phase::Booting && now.since(record.phase_since) >= policy.booting_limit {
+        return Step::Record(Event::SweepDue);
+    }
+    match seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance)) {
+        Some(target) if target.status.is_down() => Step::Record(Event::InstanceSeen(target.clone())),
+        Some(target) if target.status == InstanceStatus::InTransition => look_again(now),
+        _ => Step::Done,
+    }
+}
+
+/// Brings every machine of the workspace down, whoever has started it.
+fn bring_down(record: &Record, seen: &[InstanceSeen], now: Timestamp, policy: &Policy) -> Step {
+    let stopping = record.phase == Phase::Stopping;
+    if stopping && now.since(record.phase_since) >= policy.stopping_limit {
+        return Step::Record(Event::SweepDue);
+    }
+    if let Some(up) = seen.iter().find(|seen| seen.status.is_up()) {
+        return Step::Call(Action::StopInstance { instance: up.instance.clone() });
+    }
+    if seen.iter().any(|seen| !seen.status.is_down()) {
+        return look_again(now);
+    }
+    let ours = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance));
+    match ours.or(seen.first()) {
+        Some(any) if stopping || record.call.is_some() => Step::Record(Event::InstanceSeen(any.clone())),
+        _ => Step::Done,
+    }
+}

@@ -1,0 +1,122 @@
+//! The laws that the machines' model is held to.
+
+use domain::{Action, FailureCode, InstanceStatus, Phase, RunNumber};
+use stateright::Property;
+
+use crate::machines::{BOOTING_LIMIT, Bounds, Machines, STOPPING_LIMIT};
+use crate::world::{CallName, SWEEP_EVERY, World, index_of, moment, ticks};
+
+/// The law that a call breaks by arriving now.
+pub(crate) fn broken_by_arrival(world: &World, (run, _): CallName, action: &Action) -> Option<&'static str> {
+    let target = index_of(action.instance());
+    let vm = &world.vms[target];
+    let others_down = world
+        .vms
+        .iter()
+        .enumerate()
+        .all(|(index, vm)| index == target || vm.status == InstanceStatus::Down || vm.woken_by.is_none());
+    match action {
+        Action::StartInstance { .. } if vm.status != InstanceStatus::Down => None,
+        Action::StartInstance { .. } if run < world.record.run => Some("law 3: a start outlives its run"),
+        Action::StartInstance { .. } if !world.record.phase.expects_machine() => {
+            Some("law 3: a start wakes a machine that its user has stopped")
+        }
+        Action::StartInstance { .. } if !others_down => Some("law 4: a second placement is started"),
+        Action::StopInstance { .. } if vm.status.is_up() && stops_a_later_run(world, run, target) => {
+            Some("law 3: a stop of one run stops the next")
+        }
+        Action::DetachDisk { .. } if vm.status != InstanceStatus::Down && vm.woken_by.is_some() => {
+            Some("law 4: the disk is pulled from a machine that runs")
+        }
+        Action::AttachDisk { .. } if world.vms.iter().any(|vm| vm.has_disk) => {
+            Some("law 4: the disk is attached while it is attached")
+        }
+        _ => None,
+    }
+}
+
+/// The law that a worker breaks by saving that a stopping run is over.
+pub(crate) fn broken_by_ending(world: &World, before: Phase) -> Option<&'static str> {
+    let over = before == Phase::Stopping && !world.record.phase.expects_machine();
+    let up = world.vms.iter().any(|vm| vm.status != InstanceStatus::Down && vm.woken_by.is_some());
+    // A stop that has taken too long ends the run with its machine up, and says so.
+    let told = world.record.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::StopTimedOut);
+    (over && up && !told).then_some("law 3: a run is said to be over while its machine is up")
+}
+
+fn stops_a_later_run(world: &World, run: RunNumber, target: usize) -> bool {
+    let record = &world.record;
+    let carries = record.placement.as_deref() == Some(crate::world::INSTANCES[target]);
+    let serves = matches!(record.phase, Phase::Booting | Phase::Ready | Phase::Draining) && record.run > run;
+    world.vms[target].woken_by.is_some_and(|woken_by| woken_by > run) || (carries && serves)
+}
+
+fn in_phase_for_at_most(world: &World, phase: Phase, limit: u64) -> bool {
+    let most = ticks(limit + u64::from(SWEEP_EVERY));
+    world.record.phase != phase || moment(world.tick).since(world.record.phase_since) <= most
+}
+
+/// Longest time, in ticks, that a machine is up against the record's wish where the reaper's nudges arrive: the worker
+/// looks when the phase has lasted a while, or when the reaper has seen the machine; then one call, and its answer.
+const UNWANTED_MOST: u8 = 5 + SWEEP_EVERY;
+
+pub(crate) fn properties(bounds: &Bounds) -> Vec<Property<Machines>> {
+    let mut properties = vec![
+        Property::always("no call breaks a law by arriving", |_, world: &World| world.broken.is_none()),
+        Property::always("law 4: at most one placement runs", |_, world: &World| {
+            world.vms.iter().filter(|vm| vm.status != InstanceStatus::Down && vm.woken_by.is_some()).count() <= 1
+        }),
+        Property::always("law 4: the disk is attached to at most one instance", |_, world: &World| {
+            world.vms.iter().filter(|vm| vm.has_disk).count() <= 1
+        }),
+        Property::always("law 7: no phase outlasts its limit", |model: &Machines, world: &World| {
+            in_phase_for_at_most(world, Phase::Placing, model.bounds.placing)
+                && in_phase_for_at_most(world, Phase::Booting, BOOTING_LIMIT)
+                && in_phase_for_at_most(world, Phase::Stopping, STOPPING_LIMIT)
+        }),
+        Property::always("law 7: a run ends with a reason", |_, world: &World| {
+            let record = &world.record;
+            let over = record.run > 0 && !record.phase.expects_machine();
+            let failed = record.phase == Phase::Failed;
+            (!over || record.last_stop.as_ref().is_some_and(|last| last.run == record.run))
+                && failed == (failed && record.failure.is_some())
+        }),
+        Property::always("law 1: Google's word alone stops nothing", |_, world: &World| {
+            let record = &world.record;
+            let says_so = record.phase == Phase::Stopping && record.ending == Some(domain::StopReason::Preempted);
+            !says_so || world.vms.iter().any(|vm| vm.preempted_in == Some(record.run))
+        }),
+        Property::sometimes("Placing", |_, world: &World| world.record.phase == Phase::Placing),
+        Property::sometimes("Booting", |_, world: &World| world.record.phase == Phase::Booting),
+        Property::sometimes("Ready", |_, world: &World| world.record.phase == Phase::Ready),
+        Property::sometimes("Stopping", |_, world: &World| world.record.phase == Phase::Stopping),
+        Property::sometimes("Failed", |_, world: &World| world.record.phase == Phase::Failed),
+        Property::sometimes("stopped after a run", |_, world: &World| {
+            world.record.phase == Phase::Stopped && world.record.run > 0
+        }),
+    ];
+    if bounds.budget.starts > 1 {
+        properties.push(Property::sometimes("the second run is ready", |_, world: &World| {
+            world.record.phase == Phase::Ready && world.record.run == 2
+        }));
+    }
+    if bounds.placements > 1 && bounds.budget.stock_outs > 0 {
+        properties.push(Property::sometimes("the second placement is ready", |_, world: &World| {
+            world.record.phase == Phase::Ready && world.record.placement.as_deref() == Some("b")
+        }));
+    }
+    if bounds.budget.stock_outs > 1 {
+        properties.push(Property::sometimes("all placements are dry", |_, world: &World| {
+            world.record.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::StockOut)
+        }));
+    }
+    if bounds.fair {
+        properties.push(Property::always("law 2: a machine that nobody wants is stopped", |_, world: &World| {
+            world.vms.iter().all(|vm| vm.unwanted_since.is_none_or(|since| world.tick - since <= UNWANTED_MOST))
+        }));
+        properties.push(Property::sometimes("a machine is up that nobody wants", |_, world: &World| {
+            world.vms.iter().any(|vm| vm.unwanted_since.is_some())
+        }));
+    }
+    properties
+}

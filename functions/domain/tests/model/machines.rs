@@ -1,0 +1,489 @@
+//! The model of the machines: whoever may do what, when, in any order.
+//!
+//! Nudges are no part of the state: a worker may look at any moment, so a nudge that is lost, late, repeated or
+//! overtaken is covered by when, and how often, workers choose to look. A load and the look after it are one step: where
+//! the record changes between the two, the save can only end in conflict, which is a worker that gives up.
+
+use std::sync::Arc;
+
+use domain::{
+    Action, Event, Heartbeat, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind, Phase, Policy, Reading,
+    Record, Repair, Seconds, Step, Timestamp, UpInstance, Workspace, plan,
+};
+use stateright::{Model, Property};
+
+use crate::breaks::{Break, Rules};
+use crate::laws;
+use crate::world::{
+    Answer, Budget, CallName, INSTANCES, InFlight, Intent, SWEEP_EVERY, Stage, Vm, Worker, World, index_of,
+    instance_id, moment, operation_name, ticks, without_receipts, workspace,
+};
+
+/// What bounds a model of the machines.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) placements: usize,
+    /// There is a data disk, which must be where the machine starts.
+    pub(crate) disk: bool,
+    pub(crate) workers: usize,
+    pub(crate) ticks: u8,
+    /// Longest time in `Placing`, in ticks.
+    pub(crate) placing: u64,
+    /// A worker's clock may be ahead of the others by so many ticks.
+    pub(crate) ahead: u8,
+    /// Nothing but the reaper's own nudges arrives, but those do, and workers live until they are done.
+    pub(crate) fair: bool,
+    pub(crate) budget: Budget,
+}
+
+/// The machines under some rules, within some bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Machines {
+    pub(crate) bounds: Bounds,
+    pub(crate) rules: Rules,
+    pub(crate) workspace: Workspace,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Deed {
+    Tick,
+    Start,
+    Stop,
+    /// This machine speaks, naming the run that it has been told of.
+    Heartbeat(usize),
+    Sweep,
+    /// Worker of this number, with a clock so far ahead.
+    Look(usize, u8),
+    Act(usize),
+    MakeCall(usize),
+    SaveAnswer(usize),
+    Crash(usize),
+    Arrive(usize),
+    Refuse(usize),
+    ComeUp(usize),
+    RunDry(usize),
+    GoDown(usize),
+    Die(usize),
+    ByHand(usize),
+    Preempt(usize),
+    /// The word of a preemption, perhaps of long ago.
+    TellPreempted(usize),
+}
+
+/// Ticks of the limits: as small as they can be and still differ.
+pub(crate) const CALL_LIMIT: u8 = 1;
+pub(crate) const BOOTING_LIMIT: u64 = 3;
+pub(crate) const STOPPING_LIMIT: u64 = 3;
+
+fn policy(placing: u64) -> Policy {
+    let never = Seconds::hours(24 * 7);
+    Policy {
+        idle_limit: never,
+        arrival_limit: never,
+        hard_limit: never,
+        silence_limit: never,
+        drain: ticks(1),
+        heartbeat_every: ticks(1),
+        placing_limit: ticks(placing),
+        booting_limit: ticks(BOOTING_LIMIT),
+        stopping_limit: ticks(STOPPING_LIMIT),
+        call_limit: ticks(u64::from(CALL_LIMIT)),
+        stock_out_retry: ticks(1),
+    }
+}
+
+impl Machines {
+    pub(crate) fn new(bounds: Bounds, rules: Rules) -> Self {
+        let workspace = rules.workspace(workspace(bounds.placements, bounds.disk, policy(bounds.placing)));
+        Self { bounds, rules, workspace }
+    }
+
+    /// Saves what an event makes of the record; false when it may not happen or changes nothing.
+    fn apply(&self, world: &mut World, event: Event, now: Timestamp, saver: Option<usize>) -> bool {
+        let from = saver.and_then(|worker| world.workers[worker].stale.clone()).unwrap_or(world.record.clone());
+        let Ok(decision) = self.rules.decide(&from, event, now, &self.workspace) else { return false };
+        let next = without_receipts(decision.next);
+        if !decision.save || next == *world.record {
+            return false;
+        }
+        let before = std::mem::replace(&mut world.record, Arc::new(next));
+        // In a fair world a worker that has saved looks again, as it does.
+        world.nudged |= self.bounds.fair && saver.is_some();
+        for (index, worker) in world.workers.iter_mut().enumerate() {
+            if saver == Some(index) {
+                worker.stale = None;
+            } else {
+                self.overtake(worker, &before);
+            }
+        }
+        true
+    }
+
+    /// Somebody else has saved: what this worker was about to save will end in conflict.
+    fn overtake(&self, worker: &mut Worker, before: &Arc<Record>) {
+        if self.rules.breaks(Break::StepsAreSavedBlindly) {
+            if worker.stage != Stage::Idle {
+                worker.stale.get_or_insert_with(|| before.clone());
+            }
+            return;
+        }
+        // A call that was announced is made all the same; its answer is saved if the record still knows the call.
+        if !matches!(worker.stage, Stage::Announced { .. } | Stage::Calling { .. }) {
+            *worker = Worker::IDLE;
+        }
+    }
+
+    fn look(&self, world: &mut World, worker: usize, ahead: u8) {
+        world.nudged = false;
+        let seen = world.seen(&self.workspace);
+        world.workers[worker].ahead = ahead;
+        if self.rules.breaks(Break::TheClockIsReadAfterTheLook) {
+            world.workers[worker].stage = Stage::Looked(seen);
+        } else {
+            self.think(world, worker, &seen);
+        }
+    }
+
+    /// What the worker makes of what it has seen. Waiting, or having nothing to do, leaves it idle.
+    fn think(&self, world: &mut World, worker: usize, seen: &[InstanceSeen]) {
+        let now = moment(world.tick + world.workers[worker].ahead);
+        let intent = match self.rules.next_step(&world.record, seen, now, &self.workspace) {
+            Step::Call(action) => Some(Intent::Call(action)),
+            Step::Record(event) => Some(Intent::Save(event)),
+            Step::Follow { operation, .. } => operation_outcome(world, &operation).map(Intent::Save),
+            Step::Wait { .. } | Step::Done => None,
+        };
+        match intent {
+            Some(intent) => world.workers[worker].stage = Stage::Decided(intent),
+            None => world.workers[worker] = Worker::IDLE,
+        }
+    }
+
+    fn act(&self, world: &mut World, worker: usize) {
+        let now = moment(world.tick + world.workers[worker].ahead);
+        match world.workers[worker].stage.clone() {
+            Stage::Looked(seen) => self.think(world, worker, &seen),
+            Stage::Decided(Intent::Save(event)) => {
+                let before = world.record.phase;
+                self.apply(world, event, now, Some(worker));
+                world.broken = world.broken.or(laws::broken_by_ending(world, before));
+                world.workers[worker] = Worker::IDLE;
+            }
+            Stage::Decided(Intent::Call(action)) => self.announce(world, worker, action, now),
+            _ => {}
+        }
+    }
+
+    fn announce(&self, world: &mut World, worker: usize, action: Action, now: Timestamp) {
+        let late = self.rules.breaks(Break::CallsAreMadeLate);
+        let before = if late { u8::MAX } else { world.tick + CALL_LIMIT };
+        let run = world.record.run;
+        let announced = if self.rules.breaks(Break::CallsAreNotAnnounced) {
+            let intended = Event::CallIntended(action);
+            self.rules.decide(&world.record, intended, now, &self.workspace).ok().and_then(|made| made.next.call)
+        } else {
+            self.apply(world, Event::CallIntended(action), now, Some(worker));
+            world.record.call.clone()
+        };
+        world.workers[worker].stage = announced.map_or(Stage::Idle, |call| Stage::Announced { call, run, before });
+    }
+
+    fn make_call(&self, world: &mut World, worker: usize) {
+        let now = moment(world.tick + world.workers[worker].ahead);
+        let Stage::Announced { call, run, before } = world.workers[worker].stage.clone() else { return };
+        if !self.rules.may_call(call.announced_at, now, &self.workspace) {
+            world.workers[worker] = Worker::IDLE;
+            return;
+        }
+        world.in_flight.push(InFlight { name: (run, call.sequence), action: call.action.clone(), before });
+        world.workers[worker].stage = Stage::Calling { call, run, answer: None };
+    }
+
+    fn save_answer(&self, world: &mut World, worker: usize) {
+        let now = moment(world.tick + world.workers[worker].ahead);
+        let Stage::Calling { call, run, answer: Some(answer) } = world.workers[worker].stage.clone() else { return };
+        let event = match answer {
+            Answer::Accepted => Event::CallAccepted { operation: operation_name((run, call.sequence)) },
+            Answer::Refused => Event::OperationFailed(error(OperationErrorKind::Refused)),
+        };
+        self.apply(world, event, now, Some(worker));
+        world.workers[worker] = Worker::IDLE;
+    }
+
+    /// One round of the reaper, by the real plan.
+    fn sweep(&self, world: &mut World) {
+        let now = moment(world.tick);
+        let up = |(index, vm): (usize, &Vm)| {
+            vm.status.is_up().then(|| UpInstance {
+                workspace: self.workspace.id.to_string(),
+                instance: INSTANCES[index].to_owned(),
+                zone: format!("zone-{}", INSTANCES[index]),
+            })
+        };
+        let mut up: Vec<UpInstance> = world.vms.iter().enumerate().filter_map(up).collect();
+        if self.rules.breaks(Break::SweepsSeeNoMachines) {
+            up.clear();
+        }
+        let id = &self.workspace.id;
+        let record = world.record.clone();
+        let known = |name: &str| (name == id.as_str()).then_some((id, &*record));
+        for repair in plan([(id, &*record, &self.workspace.policy)], &up, known, now) {
+            match repair {
+                Repair::Settle { .. } => {
+                    let nudges = self.rules.decide(&world.record, Event::SweepDue, now, &self.workspace);
+                    world.nudged |= nudges.is_ok_and(|decision| decision.nudge);
+                    self.apply(world, Event::SweepDue, now, None);
+                }
+                Repair::Nudge { .. } => world.nudged = true,
+                Repair::StopUnknown { .. } => world.broken = Some("the reaper does not know its own workspace"),
+            }
+        }
+        world.nudged &= self.bounds.fair;
+        world.unswept = 0;
+    }
+
+    fn heartbeat(&self, world: &mut World, index: usize) -> bool {
+        let beat = Heartbeat {
+            instance: INSTANCES[index].to_owned(),
+            instance_id: instance_id(index),
+            run: Some(world.record.run),
+            comfyui_up: true,
+            reading: Reading::Unknown,
+            boot: None,
+        };
+        self.apply(world, Event::Heartbeat(beat), moment(world.tick), None)
+    }
+
+    fn tick(&self, world: &mut World) {
+        world.tick += 1;
+        world.unswept += 1;
+    }
+
+    fn may_tick(&self, world: &World) -> bool {
+        let busy = world.nudged
+            || !world.in_flight.is_empty()
+            || world.workers.iter().any(|worker| worker.stage != Stage::Idle)
+            || world.vms.iter().any(|vm| matches!(vm.status, InstanceStatus::ComingUp | InstanceStatus::InTransition));
+        world.tick < self.bounds.ticks && world.unswept < SWEEP_EVERY && !(self.bounds.fair && busy)
+    }
+
+    fn worker_deeds(&self, world: &World, deeds: &mut Vec<Deed>) {
+        for (index, worker) in world.workers.iter().enumerate() {
+            match &worker.stage {
+                Stage::Idle if self.bounds.fair && !world.nudged => {}
+                // Idle workers are alike: the first will do.
+                Stage::Idle if index > 0 && world.workers[index - 1].stage == Stage::Idle => {}
+                Stage::Idle => deeds.extend((0..=self.bounds.ahead).map(|ahead| Deed::Look(index, ahead))),
+                Stage::Looked(_) | Stage::Decided(_) => deeds.push(Deed::Act(index)),
+                Stage::Announced { .. } => deeds.push(Deed::MakeCall(index)),
+                Stage::Calling { answer: Some(_), .. } => deeds.push(Deed::SaveAnswer(index)),
+                Stage::Calling { answer: None, .. } => {}
+            }
+            if worker.stage != Stage::Idle && !self.bounds.fair {
+                deeds.push(Deed::Crash(index));
+            }
+        }
+    }
+
+    fn vm_deeds(&self, world: &World, deeds: &mut Vec<Deed>) {
+        let budget = &world.budget;
+        for (index, vm) in world.vms.iter().enumerate() {
+            match vm.status {
+                InstanceStatus::ComingUp => {
+                    deeds.push(Deed::ComeUp(index));
+                    deeds.extend((budget.stock_outs > 0).then_some(Deed::RunDry(index)));
+                }
+                InstanceStatus::Running => {
+                    deeds.push(Deed::Heartbeat(index));
+                    deeds.extend((budget.deaths > 0).then_some(Deed::Die(index)));
+                    deeds.extend((budget.preemptions > 0).then_some(Deed::Preempt(index)));
+                }
+                InstanceStatus::InTransition => deeds.extend([Deed::Heartbeat(index), Deed::GoDown(index)]),
+                InstanceStatus::Down => deeds.extend((budget.by_hand > 0).then_some(Deed::ByHand(index))),
+                InstanceStatus::Missing => {}
+            }
+            deeds.extend(vm.preempted_in.is_some().then_some(Deed::TellPreempted(index)));
+        }
+    }
+}
+
+pub(crate) fn error(kind: OperationErrorKind) -> OperationError {
+    OperationError { kind, detail: String::new() }
+}
+
+/// How an operation is doing: over as soon as it is accepted, but for a start that is still coming up.
+fn operation_outcome(world: &World, operation: &str) -> Option<Event> {
+    let is = |name: &CallName| operation_name(*name) == operation;
+    if world.vms.iter().any(|vm| vm.starting.as_ref().is_some_and(is)) {
+        return None;
+    }
+    let failed = world.failed.iter().find(|(name, _)| is(name));
+    Some(failed.map_or(Event::OperationDone, |(_, kind)| Event::OperationFailed(error(*kind))))
+}
+
+/// A call arrives: what Compute Engine makes of it, and the laws it breaks by arriving.
+fn arrive(world: &mut World, index: usize, has_disk_to_move: bool) {
+    let InFlight { name, action, .. } = world.in_flight.remove(index);
+    world.broken = world.broken.or(laws::broken_by_arrival(world, name, &action));
+    let target = index_of(action.instance());
+    let elsewhere = world.vms.iter().enumerate().any(|(other, vm)| other != target && vm.has_disk);
+    let vm = &mut world.vms[target];
+    let mut answer = Answer::Accepted;
+    match (&action, vm.status) {
+        (Action::StartInstance { .. }, InstanceStatus::Down) if has_disk_to_move && !vm.has_disk => {
+            world.broken = Some("law 4: a machine is started without its disk");
+        }
+        (Action::StartInstance { .. }, InstanceStatus::Down) => {
+            vm.status = InstanceStatus::ComingUp;
+            vm.starting = Some(name);
+            vm.woken_by = Some(name.0);
+        }
+        (Action::StartInstance { .. }, InstanceStatus::InTransition) => {
+            world.failed.push((name, OperationErrorKind::Transient));
+        }
+        (Action::StopInstance { .. }, status) if status.is_up() => {
+            vm.status = InstanceStatus::InTransition;
+            vm.starting = None;
+        }
+        (Action::DetachDisk { .. }, _) => vm.has_disk = false,
+        (Action::AttachDisk { .. }, _) if elsewhere => answer = Answer::Refused,
+        (Action::AttachDisk { .. }, _) => vm.has_disk = true,
+        _ => {}
+    }
+    give_answer(world, name, answer);
+}
+
+/// The call arrives and is refused: nothing happens to any machine.
+fn refuse(world: &mut World, index: usize) {
+    world.budget.refusals -= 1;
+    let name = world.in_flight.remove(index).name;
+    give_answer(world, name, Answer::Refused);
+}
+
+fn give_answer(world: &mut World, name: CallName, given: Answer) {
+    for worker in world.workers.iter_mut().filter(|worker| worker.call_name() == Some(name)) {
+        if let Stage::Calling { answer, .. } = &mut worker.stage {
+            *answer = Some(given);
+        }
+    }
+}
+
+fn run_dry(world: &mut World, index: usize) {
+    let vm = &mut world.vms[index];
+    vm.status = InstanceStatus::Down;
+    world.failed.extend(vm.starting.take().map(|name| (name, OperationErrorKind::StockOut)));
+    world.budget.stock_outs -= 1;
+}
+
+impl Model for Machines {
+    type State = World;
+    type Action = Deed;
+
+    fn init_states(&self) -> Vec<World> {
+        let vm = |index| Vm {
+            status: InstanceStatus::Down,
+            // The disk lies at the second placement, so that it has to be moved.
+            has_disk: self.workspace.disk.is_some() && index == 1,
+            woken_by: None,
+            starting: None,
+            preempted_in: None,
+            unwanted_since: None,
+        };
+        vec![World {
+            tick: 0,
+            unswept: 0,
+            record: Arc::new(Record::default()),
+            vms: (0..self.bounds.placements).map(vm).collect(),
+            workers: vec![Worker::IDLE; self.bounds.workers],
+            in_flight: Vec::new(),
+            failed: Vec::new(),
+            budget: self.bounds.budget,
+            nudged: false,
+            broken: None,
+        }]
+    }
+
+    fn actions(&self, world: &World, deeds: &mut Vec<Deed>) {
+        deeds.extend(self.may_tick(world).then_some(Deed::Tick));
+        deeds.extend((world.unswept > 0).then_some(Deed::Sweep));
+        deeds.extend((world.budget.starts > 0).then_some(Deed::Start));
+        deeds.extend((world.budget.stops > 0 && world.record.phase != Phase::Stopped).then_some(Deed::Stop));
+        deeds.extend((0..world.in_flight.len()).map(Deed::Arrive));
+        if world.budget.refusals > 0 {
+            deeds.extend((0..world.in_flight.len()).map(Deed::Refuse));
+        }
+        self.worker_deeds(world, deeds);
+        self.vm_deeds(world, deeds);
+    }
+
+    fn next_state(&self, last: &World, deed: Deed) -> Option<World> {
+        let mut world = last.clone();
+        let now = moment(world.tick);
+        match deed {
+            Deed::Tick => self.tick(&mut world),
+            Deed::Start => {
+                world.budget.starts -= 1;
+                self.apply(&mut world, Event::StartRequested, now, None).then_some(())?;
+            }
+            Deed::Stop => {
+                world.budget.stops -= 1;
+                self.apply(&mut world, Event::StopRequested, now, None).then_some(())?;
+            }
+            Deed::Heartbeat(index) => self.heartbeat(&mut world, index).then_some(())?,
+            Deed::Sweep => self.sweep(&mut world),
+            Deed::Look(worker, ahead) => self.look(&mut world, worker, ahead),
+            Deed::Act(worker) => self.act(&mut world, worker),
+            Deed::MakeCall(worker) => self.make_call(&mut world, worker),
+            Deed::SaveAnswer(worker) => self.save_answer(&mut world, worker),
+            Deed::Crash(worker) => world.workers[worker] = Worker::IDLE,
+            Deed::Arrive(call) => arrive(&mut world, call, self.workspace.disk.is_some()),
+            Deed::Refuse(call) => refuse(&mut world, call),
+            Deed::ComeUp(index) => {
+                world.vms[index].status = InstanceStatus::Running;
+                world.vms[index].starting = None;
+            }
+            Deed::RunDry(index) => run_dry(&mut world, index),
+            Deed::GoDown(index) => world.vms[index].status = InstanceStatus::Down,
+            Deed::Die(index) => {
+                world.budget.deaths -= 1;
+                world.vms[index].status = InstanceStatus::Down;
+            }
+            Deed::ByHand(index) => {
+                world.budget.by_hand -= 1;
+                world.vms[index].status = InstanceStatus::Running;
+                world.vms[index].woken_by = None;
+            }
+            Deed::Preempt(index) => {
+                world.budget.preemptions -= 1;
+                world.vms[index].status = InstanceStatus::InTransition;
+                world.vms[index].preempted_in = Some(world.record.run);
+            }
+            Deed::TellPreempted(index) => {
+                let event = Event::Preempted { instance_id: instance_id(index) };
+                self.apply(&mut world, event, now, None).then_some(())?;
+            }
+        }
+        self.note_unwanted(&mut world);
+        world.settle();
+        (world != *last).then_some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        laws::properties(&self.bounds)
+    }
+}
+
+impl Machines {
+    /// Remembers since when a machine is up that the record does not want. Only in a fair world, where it is bounded.
+    fn note_unwanted(&self, world: &mut World) {
+        if !self.bounds.fair {
+            return;
+        }
+        for index in 0..world.vms.len() {
+            let unwanted = world.vms[index].status.is_up() && !world.wants(index);
+            let tick = world.tick;
+            let since = &mut world.vms[index].unwanted_since;
+            *since = unwanted.then(|| since.unwrap_or(tick));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The laws of the domain, in every interleaving that some bounds allow.
+//!
+//! The models drive the real `decide`, `next_step` and `plan`; what stands around them here is the world: users, tabs,
+//! machines, workers that die, calls and heartbeats that come late or never. Each model is walked to its end. One model
+//! of everything would be too large for that, so each bounds what the others leave free:
+//!
+//! | model | one after the other | bounds |
+//! |---|---|---|
+//! | fencing | two runs, two starts, two stops | one placement, two workers, clocks a tick apart, calls late or lost |
+//! | google | two runs; hand, preemption (told late and often) | one placement, two workers |
+//! | placements | two runs; stock-outs, a refusal, a death | two placements, one disk, two workers |
+//! | strays | two runs; hand, death | two placements, one disk; only the reaper's nudges arrive |
+//! | use | work, a person, late heartbeats, silence, hard end | one run that is ready |
+//! | extensions | work, a person, an extension | one run that is ready |
+//! | slow sweeps | work, a person | a sweep every second tick, half a drain |
+//! | unwritten | a person, heartbeats | so long an idle limit that activity goes unwritten |
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bites;
+mod breaks;
+mod laws;
+mod machines;
+mod usage;
+mod usage_laws;
+mod world;
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use stateright::{Checker, Model};
+
+use crate::breaks::Rules;
+use crate::machines::Machines;
+use crate::usage::Usage;
+use crate::world::Budget;
+
+/// As many as the machine that the tests must be quick on has cores.
+const THREADS: usize = 2;
+
+/// Walks the whole model: every law holds, everything that should be possible was seen, and it was not a small world.
+fn walk<M>(name: &str, model: M, states_least: usize)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Debug + Hash + Send + Sync + Clone + PartialEq,
+    M::Action: Debug + Send + Sync + Clone + PartialEq,
+{
+    let checker = model.checker().threads(THREADS).spawn_bfs().join();
+    let (states, depth) = (checker.unique_state_count(), checker.max_depth());
+    eprintln!("{name}: {states} states, {depth} deep, {} steps", checker.state_count());
+    checker.assert_properties();
+    assert!(states >= states_least, "{name}: only {states} states, expected {states_least}");
+}
+
+mod bounds {
+    use super::{Budget, machines, usage};
+
+    pub(crate) const FENCING: machines::Bounds = machines::Bounds {
+        placements: 1,
+        disk: false,
+        workers: 2,
+        ticks: 6,
+        placing: 4,
+        ahead: 1,
+        fair: false,
+        budget: Budget { starts: 2, stops: 2, stock_outs: 0, by_hand: 0, deaths: 0, preemptions: 0, refusals: 0 },
+    };
+
+    pub(crate) const GOOGLE: machines::Bounds = machines::Bounds {
+        ticks: 5,
+        ahead: 0,
+        budget: Budget { stops: 1, by_hand: 1, preemptions: 1, ..FENCING.budget },
+        ..FENCING
+    };
+
+    pub(crate) const PLACEMENTS: machines::Bounds = machines::Bounds {
+        placements: 2,
+        disk: true,
+        ticks: 5,
+        ahead: 0,
+        budget: Budget { stops: 1, stock_outs: 2, deaths: 1, refusals: 1, ..FENCING.budget },
+        ..FENCING
+    };
+
+    pub(crate) const STRAYS: machines::Bounds = machines::Bounds {
+        placements: 2,
+        disk: true,
+        workers: 1,
+        ticks: 14,
+        placing: 9,
+        ahead: 0,
+        fair: true,
+        budget: Budget { starts: 2, stops: 1, stock_outs: 0, by_hand: 1, deaths: 1, preemptions: 0, refusals: 0 },
+    };
+
+    pub(crate) const USE: usage::Bounds = usage::Bounds {
+        ticks: 12,
+        idle: 3,
+        arrival: 2,
+        silence: 5,
+        drain: 2,
+        hard: 10,
+        sweep_every: 1,
+        works: 1,
+        persons: 1,
+        extends: 0,
+        lates: 1,
+    };
+
+    pub(crate) const EXTENSIONS: usage::Bounds = usage::Bounds { extends: 1, lates: 0, ..USE };
+
+    pub(crate) const SLOW_SWEEPS: usage::Bounds =
+        usage::Bounds { ticks: 16, idle: 4, drain: 4, hard: 14, sweep_every: 2, lates: 0, ..USE };
+
+    pub(crate) const UNWRITTEN: usage::Bounds =
+        usage::Bounds { ticks: 40, idle: 20, arrival: 20, silence: 4, hard: 34, works: 0, persons: 2, lates: 0, ..USE };
+}
+
+#[test]
+fn runs_and_their_calls_are_fenced_from_each_other() {
+    walk("fencing", Machines::new(bounds::FENCING, Rules::default()), 500_000);
+}
+
+#[test]
+fn hands_and_preemptions_break_no_law() {
+    walk("google", Machines::new(bounds::GOOGLE, Rules::default()), 100_000);
+}
+
+#[test]
+fn one_placement_at_a_time_has_the_disk_and_runs() {
+    walk("placements", Machines::new(bounds::PLACEMENTS, Rules::default()), 100_000);
+}
+
+#[test]
+fn machines_that_nobody_wants_are_stopped_by_sweeps_alone() {
+    walk("strays", Machines::new(bounds::STRAYS, Rules::default()), 100_000);
+}
+
+#[test]
+fn a_run_in_use_goes_on_and_an_idle_one_ends() {
+    walk("use", Usage::new(bounds::USE, Rules::default()), 300_000);
+}
+
+#[test]
+fn an_extension_holds_and_the_hard_end_holds_harder() {
+    walk("extensions", Usage::new(bounds::EXTENSIONS, Rules::default()), 500_000);
+}
+
+#[test]
+fn a_sweep_that_comes_late_takes_its_delay_out_of_the_announcement() {
+    walk("slow sweeps", Usage::new(bounds::SLOW_SWEEPS, Rules::default()), 300_000);
+}
+
+#[test]
+fn activity_that_was_not_worth_a_write_still_counts() {
+    walk("unwritten", Usage::new(bounds::UNWRITTEN, Rules::default()), 300_000);
+}

@@ -1,0 +1,165 @@
+//! Found by the models, or by reading, in these rules before they were mended, or in rules broken on purpose: each
+//! replayed against the real rules, with what is right.
+
+use domain::{Denied, Event, InstanceStatus, Phase, Reading, Record, Step, StopReason, decide, next_step};
+
+use crate::fixture::{
+    BUSY, ID_A, IDLE, accepted, after, announced, at, beat, booting, draining, failed, ready, seen, sight, stop_of,
+    stopped, stopping, take, used, workspace,
+};
+use InstanceStatus::{ComingUp, Down, Running};
+
+/// `[ByHand, Look, Act, Start, MakeCall, Heartbeat, Arrive]`: a stop is on its way to a machine started by hand when
+/// its user presses Start, and the machine speaks. It was taken for the new run's, and the stop hit that.
+#[test]
+fn a_heartbeat_does_not_claim_a_machine_that_a_stop_is_on_its_way_to() {
+    let called = after(&Record::default(), Event::CallIntended(stop_of("a")), at(0));
+    let run = after(&called, Event::StartRequested, at(1));
+    assert!(run.call.is_some(), "the next run waits for the call");
+    let spoken = take(&run, beat(1, BUSY), at(2));
+    assert_eq!(spoken.next, run);
+    assert!(spoken.nudge);
+    let step = next_step(&run, &[seen("a", Running), seen("b", Down)], at(2), &workspace());
+    assert_eq!(step, Step::Wait { until: at(40) });
+    assert_eq!(after(&run, sight("a", Running), at(2)).phase, Phase::Placing);
+}
+
+/// `[…, SaveAnswer, Stop, …, Start, Heartbeat]`: the same for a stop that was accepted and is not over.
+#[test]
+fn a_sight_does_not_claim_a_machine_whose_stop_is_not_over() {
+    let called = after(&Record::default(), Event::CallIntended(stop_of("a")), at(0));
+    let accepted = after(&called, Event::CallAccepted { operation: "op".to_owned() }, at(1));
+    let run = after(&accepted, Event::StartRequested, at(2));
+    assert_eq!(after(&run, sight("a", Running), at(100)), run);
+    let over = after(&run, Event::OperationDone, at(101));
+    assert_eq!(after(&over, sight("a", Running), at(102)).phase, Phase::Booting);
+}
+
+/// An instance keeps its number: word of the preemption of run 1 that comes again in run 2 stopped run 2.
+#[test]
+fn old_word_of_a_preemption_stops_no_later_run() {
+    let told = after(&used(), Event::Preempted { instance_id: ID_A }, at(150));
+    let over = after(&told, sight("a", Down), at(180));
+    assert_eq!(over.last_stop.as_ref().unwrap().reason, StopReason::Preempted);
+    let second = after(&after(&over, Event::StartRequested, at(200)), sight("a", Running), at(230));
+    let second = after(&second, beat(2, BUSY), at(260));
+    let again = after(&second, Event::Preempted { instance_id: ID_A }, at(300));
+    assert_eq!(again.phase, Phase::Ready);
+    let step = next_step(&again, &[seen("a", Running), seen("b", Down)], at(301), &workspace());
+    assert_eq!(step, Step::Done);
+    assert_eq!(after(&again, beat(2, BUSY), at(330)).phase, Phase::Ready);
+}
+
+/// `[…, HeartbeatUnknown]` at the end of an announced idle stop, inside the announcement of the hard end: the run was
+/// stopped for its hard limit before its hard limit.
+#[test]
+fn the_hard_limit_does_not_stop_before_its_time() {
+    let hard = 12 * 3600;
+    let mut record = draining();
+    (record.stop_at, record.drain_ends_at) = (Some(at(hard - 300)), Some(at(hard - 100)));
+    (record.heard_at, record.idle_heard_at) = (Some(at(hard - 290)), Some(at(hard - 290)));
+    let unsure = after(&record, beat(1, Reading::Unknown), at(hard - 100));
+    assert_eq!((unsure.phase, unsure.ending), (Phase::Draining, Some(StopReason::HardLimit)));
+    assert_eq!(unsure.drain_ends_at, Some(at(hard)));
+    assert_eq!(after(&unsure, beat(1, Reading::Unknown), at(hard)).phase, Phase::Stopping);
+}
+
+/// `[Tick, Sweep, Tick, Sweep, KeepRunning, Heartbeat, Tick, …]`: Keep running, pressed just before the announcement,
+/// counted for nothing, and the announcement came.
+#[test]
+fn keep_running_pressed_a_moment_too_early_counts() {
+    let record = after(&used(), Event::StartRequested, at(1899));
+    let idle = after(&record, beat(1, IDLE), at(1900));
+    assert_eq!((idle.phase, idle.stop_at), (Phase::Ready, Some(at(1899 + 1800))));
+}
+
+/// Another instance's clock ran ahead: the button was not newer than the last activity, and was denied for the wrong
+/// reason.
+#[test]
+fn keep_running_works_while_clocks_differ() {
+    let mut record = draining();
+    record.last_active.as_mut().unwrap().at = at(1955);
+    assert_eq!(after(&record, Event::StartRequested, at(1950)).phase, Phase::Ready);
+}
+
+/// `[Start, Look, Act, Act, Stop, MakeCall, Look, Arrive, Tick, Act]`: a worker looked, the late start arrived, and the
+/// worker then read the clock: with the time of after, what was seen before looked final. The clock is read first.
+#[test]
+fn with_the_clock_read_before_the_look_a_late_start_is_waited_for() {
+    let stopping = after(&announced(), Event::StopRequested, at(5));
+    let down = [seen("a", Down), seen("b", Down)];
+    assert_eq!(next_step(&stopping, &down, at(40), &workspace()), Step::Wait { until: at(41) });
+    // Read at the end of the limit, before a look that then shows what has arrived.
+    let up = [seen("a", ComingUp), seen("b", Down)];
+    assert_eq!(next_step(&stopping, &up, at(41), &workspace()), Step::Call(stop_of("a")));
+    assert_eq!(after(&stopping, sight("a", Down), at(40)), stopping, "nor does a sight end it sooner");
+}
+
+/// `[Start, Look, Act, MakeCall, Look, Act, Stop, Arrive]`, with calls unannounced: the start woke what was stopped.
+#[test]
+fn a_stop_waits_for_the_start_that_was_announced_before_it() {
+    let stopping = after(&announced(), Event::StopRequested, at(2));
+    assert_eq!(stopping.phase, Phase::Stopping);
+    assert_eq!(decide(&stopping, Event::StartRequested, at(3), &workspace()), Err(Denied::StillStopping));
+    let step = next_step(&stopping, &[seen("a", Down), seen("b", Down)], at(3), &workspace());
+    assert_eq!(step, Step::Wait { until: at(41) });
+}
+
+/// `[…, Stop, …, Failed, Start, …, Arrive]`, with the call forgotten: the stop of a run that could not be stopped in
+/// time hit the next.
+#[test]
+fn a_run_that_follows_a_stop_that_took_too_long_waits_for_its_call() {
+    let called = after(&stopping(), Event::CallIntended(stop_of("a")), at(790));
+    let failed = after(&called, Event::SweepDue, at(800));
+    assert_eq!(failed.phase, Phase::Failed);
+    let second = after(&failed, Event::StartRequested, at(801));
+    let step = next_step(&second, &[seen("a", Running), seen("b", Down)], at(802), &workspace());
+    assert_eq!(step, Step::Wait { until: at(830) });
+}
+
+/// `[Start, …, RunDry, Stop, …, Start, …, Arrive]`, looking at nothing but the target: two machines ran.
+#[test]
+fn a_new_run_starts_nothing_beside_what_the_last_one_left_up() {
+    let second = after(&stopped(), Event::StartRequested, at(300));
+    let step = next_step(&second, &[seen("a", Down), seen("b", ComingUp)], at(301), &workspace());
+    assert_eq!(step, Step::Call(stop_of("b")));
+}
+
+/// `[Tick, Sweep, Tick, Sweep, Heartbeat, KeepRunning, Tick, …]`, with activity in Draining ignored.
+#[test]
+fn a_person_who_comes_while_the_stop_is_announced_is_not_put_out() {
+    let back = after(&draining(), Event::KeepAlive { person_at: Some(at(2079)) }, at(2079));
+    assert_eq!(after(&back, Event::SweepDue, at(2080)).phase, Phase::Ready);
+}
+
+/// `[Tick × 20, Person, …]`, with nothing announced: activity that was not worth a write was stopped as too old.
+#[test]
+fn activity_that_went_unwritten_is_older_than_the_limit_when_the_run_stops() {
+    let unwritten = take(&used(), Event::KeepAlive { person_at: Some(at(190)) }, at(190));
+    assert!(!unwritten.save);
+    let draining = after(&used(), beat(1, IDLE), at(1900));
+    let earliest_stop = draining.drain_ends_at.unwrap();
+    assert!(earliest_stop >= at(190 + 1800), "{earliest_stop:?}");
+}
+
+/// `[…, Extend, Person, Tick, Heartbeat]`, with the deadline following the last activity: an extension was taken back.
+#[test]
+fn activity_does_not_shorten_an_extension() {
+    let extended = after(&used(), Event::ExtendRequested { by: domain::Seconds::hours(2) }, at(200));
+    assert_eq!(after(&extended, beat(1, BUSY), at(300)).stop_at, Some(at(200 + 7200)));
+}
+
+/// `[Tick, Heartbeat, Tick, HeartbeatUnknown, …]`, with unknown taken for idle.
+#[test]
+fn a_vm_that_does_not_know_has_not_said_that_it_is_idle() {
+    let record = after(&ready(), beat(1, Reading::Unknown), at(900));
+    assert_eq!((record.idle_heard_at, record.heard_at), (ready().idle_heard_at, ready().heard_at));
+}
+
+/// A failed operation of a machine that is up wiped out since when it is billed.
+#[test]
+fn a_start_that_fails_while_its_machine_is_up_is_billed_all_the_same() {
+    let called = after(&booting(), Event::CallIntended(crate::fixture::start_of("a")), at(40));
+    let record = after(&called, failed(domain::OperationErrorKind::Transient), at(50));
+    assert_eq!(record.billed_since, accepted().billed_since);
+}
