@@ -1,0 +1,102 @@
+//! Why a workspace cannot run, in words for the person who pressed Start.
+
+use domain::{Failure, FailureCode, Placement, Workspace};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Rfc3339;
+
+/// Why it cannot run, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FailureView {
+    pub code: String,
+    pub title: String,
+    pub hint: String,
+    pub detail: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub retry_at: Option<Rfc3339>,
+}
+
+/// What people call a placement's machine: its GPU (`nvidia-tesla-t4` is an NVIDIA T4), or its type where it has none.
+fn machine_name(placement: &Placement) -> String {
+    if placement.accelerator.is_empty() {
+        return placement.machine_type.clone();
+    }
+    let parts = placement.accelerator.split('-').filter(|part| !part.is_empty() && *part != "tesla");
+    parts.map(str::to_uppercase).collect::<Vec<_>>().join(" ")
+}
+
+/// How a failure is told.
+pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureView {
+    let machine = workspace.placements.first().map_or_else(|| "machine".to_owned(), machine_name);
+    let zone = failure.zone.as_deref().unwrap_or("its zone");
+    let (code, title, hint) = match failure.code {
+        FailureCode::StockOut => (
+            "stock_out",
+            format!("No {machine} to be had in {zone} just now"),
+            "Google has none free there at this moment; nothing is wrong with your project. Try again in a few minutes.",
+        ),
+        FailureCode::Quota => (
+            "quota",
+            format!("The project's quota does not allow this {machine}"),
+            "Ask for more GPU quota in the Google Cloud console, under IAM & Admin, Quotas. Waiting does not help.",
+        ),
+        FailureCode::Permission => (
+            "permission",
+            "Pilotlight may not start this machine".to_owned(),
+            "The service account of lifecycle lacks a permission that Terraform grants: run terraform apply.",
+        ),
+        FailureCode::NotFound => (
+            "not_found",
+            "The machine that is declared does not exist".to_owned(),
+            "Somebody has deleted it or its disk. Run terraform apply to make it again; the data disk is kept.",
+        ),
+        FailureCode::Refused => {
+            ("refused", "Google refused to start the machine".to_owned(), "The detail says why. Trying again is safe.")
+        }
+        FailureCode::PlacingTimedOut => (
+            "placing_timed_out",
+            "No machine in time".to_owned(),
+            "Google took too long to give an answer. Nothing runs now; press Start to try again.",
+        ),
+        FailureCode::BootTimedOut => (
+            "boot_timed_out",
+            "The machine came up, but ComfyUI did not".to_owned(),
+            "It was stopped again and your files are safe. The detail says how far it came; the VM's log says more.",
+        ),
+        FailureCode::StopTimedOut => (
+            "stop_timed_out",
+            "The machine has not stopped yet".to_owned(),
+            "Pilotlight goes on asking it to stop. Look at it in the Google Cloud console if this lasts.",
+        ),
+    };
+    FailureView {
+        code: code.to_owned(),
+        title,
+        hint: hint.to_owned(),
+        detail: failure.detail.clone(),
+        retry_at: failure.retry_at.map(Rfc3339),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::MicroUsd;
+
+    #[test]
+    fn a_gpu_is_called_what_people_call_it() {
+        let named = |accelerator: &str| Placement {
+            instance: "a".into(),
+            zone: "z".into(),
+            spot: false,
+            machine_type: "e2-standard-4".into(),
+            accelerator: accelerator.into(),
+            usd_per_hour: MicroUsd(0),
+            origin: "https://a.example.com".into(),
+        };
+        assert_eq!(machine_name(&named("nvidia-l4")), "NVIDIA L4");
+        assert_eq!(machine_name(&named("nvidia-tesla-t4")), "NVIDIA T4");
+        assert_eq!(machine_name(&named("")), "e2-standard-4");
+    }
+}

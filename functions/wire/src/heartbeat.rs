@@ -1,0 +1,140 @@
+//! What a VM tells lifecycle, and what it is told in return.
+
+use domain::{Activity, BootReport, BootStep, Phase, Reading, Seconds, Signal, Timestamp, Wish};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Rfc3339;
+
+/// `POST /vm/heartbeat`. Which VM speaks is in its identity token, not here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeartbeatBody {
+    pub workspace: String,
+    /// The run that the last reply named; `null` in the first heartbeat after a boot.
+    pub run: Option<u64>,
+    /// ComfyUI answers.
+    pub comfyui_up: bool,
+    pub reading: ReadingBody,
+    /// While it boots.
+    #[serde(default)]
+    pub boot: Option<BootReportBody>,
+    /// Google has announced that it takes the machine back.
+    #[serde(default)]
+    pub preempted: bool,
+}
+
+/// See [`domain::Reading`]. Ages are in policy seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum ReadingBody {
+    Unknown,
+    Idle {
+        #[serde(default)]
+        last_signal: Option<String>,
+        #[serde(default)]
+        last_seconds_ago: Option<u64>,
+    },
+    Busy {
+        signal: String,
+    },
+}
+
+impl ReadingBody {
+    /// What the body says, as of `now`.
+    ///
+    /// # Errors
+    /// The name of a signal that we do not know.
+    pub fn reading(&self, now: Timestamp) -> Result<Reading, String> {
+        Ok(match self {
+            Self::Unknown => Reading::Unknown,
+            Self::Busy { signal } => Reading::Busy(parse_signal(signal).ok_or_else(|| signal.clone())?),
+            Self::Idle { last_signal: Some(name), last_seconds_ago: Some(ago) } => {
+                let signal = parse_signal(name).ok_or_else(|| name.clone())?;
+                Reading::Idle { last: Some(Activity { at: now - Seconds(*ago), signal }) }
+            }
+            Self::Idle { .. } => Reading::Idle { last: None },
+        })
+    }
+}
+
+/// See [`domain::BootReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BootReportBody {
+    pub step: String,
+    pub percent: u8,
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Longest line of detail that is kept.
+const DETAIL_CHARS_MAX: usize = 300;
+
+impl BootReportBody {
+    /// What the body says.
+    ///
+    /// # Errors
+    /// The name of a step that we do not know.
+    pub fn report(&self) -> Result<BootReport, String> {
+        let step = parse_boot_step(&self.step).ok_or_else(|| self.step.clone())?;
+        Ok(BootReport { step, percent: self.percent, detail: self.detail.chars().take(DETAIL_CHARS_MAX).collect() })
+    }
+}
+
+/// Answer to a heartbeat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeartbeatReply {
+    /// `Running` or `Stopped`: what the user wants of this run. On `Stopped` the VM ends itself in order.
+    pub wish: String,
+    pub phase: String,
+    /// The run that this VM serves; to be named in the next heartbeat.
+    pub run: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub stop_at: Option<Rfc3339>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub hard_stop_at: Option<Rfc3339>,
+    /// What to tell whoever sits in ComfyUI; empty for nothing.
+    pub announce: String,
+    /// When to speak again, in policy seconds.
+    pub next_in_seconds: u64,
+    /// The idle limit, for the VM's own last resort, in policy seconds.
+    pub idle_limit_seconds: u64,
+}
+
+/// The signal of this name.
+pub fn parse_signal(name: &str) -> Option<Signal> {
+    [Signal::Queue, Signal::Traffic, Signal::Gpu, Signal::Person]
+        .into_iter()
+        .find(|signal| format!("{signal:?}") == name)
+}
+
+/// The boot step of this name, in snake case.
+pub fn parse_boot_step(name: &str) -> Option<BootStep> {
+    use BootStep::{Booting, Installing, MountingDisk, Placing, StartingComfyui};
+    [Placing, Booting, MountingDisk, Installing, StartingComfyui].into_iter().find(|step| boot_step_name(*step) == name)
+}
+
+/// The name of a boot step on the wire.
+pub(crate) fn boot_step_name(step: BootStep) -> &'static str {
+    match step {
+        BootStep::Placing => "placing",
+        BootStep::Booting => "booting",
+        BootStep::MountingDisk => "mounting_disk",
+        BootStep::Installing => "installing",
+        BootStep::StartingComfyui => "starting_comfyui",
+    }
+}
+
+/// The name of a phase on the wire.
+pub fn phase_name(phase: Phase) -> String {
+    format!("{phase:?}")
+}
+
+/// The name of a wish on the wire.
+pub fn wish_name(wish: Wish) -> String {
+    format!("{wish:?}")
+}

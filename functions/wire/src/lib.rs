@@ -1,0 +1,27 @@
+//! What crosses a process: the JSON of browsers, VMs and Pub/Sub, the claims of our tokens, and the configuration of
+//! workspaces. Shapes and conversions only; what they mean is decided in `domain`.
+
+mod claims;
+mod config;
+mod failure;
+mod heartbeat;
+mod nudge;
+mod problem;
+mod requests;
+mod time;
+mod view;
+
+pub use claims::{SessionClaims, TICKET_USE, TicketClaims};
+pub use config::{ConfigError, LimitsConfig, PlacementConfig, WorkspaceConfig, workspaces_from_json};
+pub use failure::FailureView;
+pub use heartbeat::{
+    BootReportBody, HeartbeatBody, HeartbeatReply, ReadingBody, parse_boot_step, parse_signal, phase_name, wish_name,
+};
+pub use nudge::{Nudge, PushEnvelope, PushMessage};
+pub use problem::{PROBLEM_JSON, Problem};
+pub use requests::{ExtendBody, KeepAliveBody, LoginBody, LoginReply, SessionReply, TicketReply, UserView};
+pub use time::Rfc3339;
+pub use view::{
+    BootStepView, BootView, CostView, LastStopView, LimitsView, PlacementView, RunView, RunsReply, WorkspaceView,
+    WorkspacesReply,
+};
