@@ -1,0 +1,321 @@
+//! Compute Engine in memory, for tests of handlers and of the worker: what happened is recorded, what goes wrong is
+//! scripted, and nothing moves until the test says [`FakeCompute::settle`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::bail;
+use async_trait::async_trait;
+use domain::{Action, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind, UpInstance, Workspace};
+use uuid::Uuid;
+
+use super::{CallError, CallRequest, Compute, OperationState};
+
+/// A call that reached the fake, in the order of their coming.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedCall {
+    pub action: Action,
+    pub request_id: Uuid,
+}
+
+/// What goes wrong with one call.
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    /// The call is refused.
+    Refuse(OperationError),
+    /// The call is accepted, and its operation fails.
+    FailOperation(OperationError),
+    /// The call does not arrive, and is not answered.
+    LoseRequest,
+    /// The call is accepted, and the answer does not arrive.
+    LoseAnswer,
+}
+
+#[derive(Debug)]
+struct Machine {
+    workspace: String,
+    zone: String,
+    status: InstanceStatus,
+    instance_id: u64,
+    disks: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Operation {
+    zone: String,
+    action: Action,
+    disk: Option<String>,
+    /// How it will end whatever the machine is like.
+    fails: Option<OperationError>,
+    state: OperationState,
+}
+
+#[derive(Debug, Default)]
+struct Cloud {
+    machines: BTreeMap<String, Machine>,
+    /// In the order of their acceptance.
+    operations: Vec<Operation>,
+    accepted: BTreeMap<Uuid, usize>,
+    dry: BTreeSet<String>,
+    troubles: VecDeque<Trouble>,
+    looks_to_fail: usize,
+    calls: Vec<RecordedCall>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct FakeCompute {
+    cloud: Mutex<Cloud>,
+}
+
+impl FakeCompute {
+    /// A project with the placements of `workspaces`, all down, each workspace's disk at its first placement.
+    pub fn holding(workspaces: &[Workspace]) -> Self {
+        let fake = Self::default();
+        for workspace in workspaces {
+            for (at, placement) in workspace.placements.iter().enumerate() {
+                let disks = workspace.disk.iter().filter(|_| at == 0).cloned().collect();
+                fake.add(&placement.instance, &placement.zone, workspace.id.as_str(), InstanceStatus::Down, disks);
+            }
+        }
+        fake
+    }
+
+    /// An instance with our label that no workspace declares.
+    pub fn add_stray(&self, stray: &UpInstance, status: InstanceStatus) {
+        self.add(&stray.instance, &stray.zone, &stray.workspace, status, BTreeSet::new());
+    }
+
+    /// Puts an instance into a status at once, whoever has done it: a preemption is `Down`.
+    pub fn set_status(&self, instance: &str, status: InstanceStatus) {
+        self.cloud().machine(instance).status = status;
+    }
+
+    /// Takes an instance away for good.
+    pub fn remove(&self, instance: &str) {
+        self.cloud().machines.remove(instance);
+    }
+
+    /// Whether the zone has no machine to give.
+    pub fn set_dry(&self, zone: &str, dry: bool) {
+        let mut cloud = self.cloud();
+        if dry {
+            cloud.dry.insert(zone.to_owned())
+        } else {
+            cloud.dry.remove(zone)
+        };
+    }
+
+    /// The next call that nothing is scripted for yet goes wrong.
+    pub fn trouble_next_call(&self, trouble: Trouble) {
+        self.cloud().troubles.push_back(trouble);
+    }
+
+    /// The next `count` reads fail.
+    pub fn fail_looks(&self, count: usize) {
+        self.cloud().looks_to_fail = count;
+    }
+
+    /// Lets every accepted operation come to its end.
+    pub fn settle(&self) {
+        let mut cloud = self.cloud();
+        for at in 0..cloud.operations.len() {
+            if cloud.operations[at].state == OperationState::Pending {
+                let state = cloud.end(at);
+                cloud.operations[at].state = state;
+            }
+        }
+    }
+
+    /// Every call that arrived, repeats included.
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.cloud().calls.clone()
+    }
+
+    /// The actions of [`Self::calls`].
+    pub fn actions(&self) -> Vec<Action> {
+        self.cloud().calls.iter().map(|call| call.action.clone()).collect()
+    }
+
+    /// Compute Engine's number for the instance.
+    pub fn instance_id(&self, instance: &str) -> u64 {
+        self.cloud().machine(instance).instance_id
+    }
+
+    fn add(&self, instance: &str, zone: &str, workspace: &str, status: InstanceStatus, disks: BTreeSet<String>) {
+        let mut cloud = self.cloud();
+        let instance_id = 7_000_000_000_000_000_000 + cloud.machines.len() as u64;
+        let (workspace, zone) = (workspace.to_owned(), zone.to_owned());
+        cloud.machines.insert(instance.to_owned(), Machine { workspace, zone, status, instance_id, disks });
+    }
+
+    fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cloud {
+    fn machine(&mut self, instance: &str) -> &mut Machine {
+        let known = self.machines.keys().cloned().collect::<Vec<_>>();
+        self.machines.get_mut(instance).unwrap_or_else(|| panic!("the fake holds {known:?}, and no {instance}"))
+    }
+
+    fn look(&mut self) -> anyhow::Result<()> {
+        if self.looks_to_fail == 0 {
+            return Ok(());
+        }
+        self.looks_to_fail -= 1;
+        bail!("the fake was told to fail this read")
+    }
+
+    fn accept(&mut self, action: &Action, disk: Option<&str>, request_id: Uuid) -> Result<String, CallError> {
+        let trouble = self.troubles.pop_front();
+        if matches!(trouble, Some(Trouble::LoseRequest)) {
+            return Err(unanswered());
+        }
+        self.calls.push(RecordedCall { action: action.clone(), request_id });
+        if let Some(&at) = self.accepted.get(&request_id) {
+            return Ok(operation_name(at));
+        }
+        if let Some(Trouble::Refuse(error)) = trouble {
+            return Err(CallError::Refused(error));
+        }
+        let zone = self.begin(action).map_err(CallError::Refused)?;
+        let fails = match &trouble {
+            Some(Trouble::FailOperation(error)) => Some(error.clone()),
+            _ => None,
+        };
+        let at = self.operations.len();
+        let disk = disk.map(str::to_owned);
+        self.operations.push(Operation { zone, action: action.clone(), disk, fails, state: OperationState::Pending });
+        self.accepted.insert(request_id, at);
+        if matches!(trouble, Some(Trouble::LoseAnswer)) { Err(unanswered()) } else { Ok(operation_name(at)) }
+    }
+
+    /// What a call does at once; the zone it happens in.
+    fn begin(&mut self, action: &Action) -> Result<String, OperationError> {
+        let instance = action.instance();
+        let Some(machine) = self.machines.get_mut(instance) else {
+            return Err(error(OperationErrorKind::NotFound, format!("The resource '{instance}' was not found")));
+        };
+        match (action, machine.status) {
+            (Action::StartInstance { .. }, InstanceStatus::InTransition) => {
+                return Err(error(OperationErrorKind::Transient, format!("The resource '{instance}' is not ready")));
+            }
+            (Action::StartInstance { .. }, InstanceStatus::Down) => machine.status = InstanceStatus::ComingUp,
+            (Action::StopInstance { .. }, status) if status.is_up() => machine.status = InstanceStatus::InTransition,
+            _ => {}
+        }
+        Ok(machine.zone.clone())
+    }
+
+    /// What an operation has done when it is over.
+    fn end(&mut self, at: usize) -> OperationState {
+        let Operation { zone, action, disk, fails, .. } = &self.operations[at];
+        let (zone, action, disk, fails) = (zone.clone(), action.clone(), disk.clone(), fails.clone());
+        let dry = self.dry.contains(&zone).then(|| {
+            let detail = format!("The zone '{zone}' does not have enough resources available to fulfill the request.");
+            error(OperationErrorKind::StockOut, detail)
+        });
+        let holder =
+            self.machines.iter().find(|(_, machine)| disk.as_ref().is_some_and(|disk| machine.disks.contains(disk)));
+        let holder = holder.map(|(name, _)| name.clone());
+        let Some(machine) = self.machines.get_mut(action.instance()) else { return OperationState::Done };
+        let failed = match &action {
+            Action::StartInstance { .. } if machine.status == InstanceStatus::ComingUp => {
+                let failed = fails.or(dry);
+                machine.status = if failed.is_some() { InstanceStatus::Down } else { InstanceStatus::Running };
+                failed
+            }
+            Action::StopInstance { .. } if machine.status == InstanceStatus::InTransition => {
+                machine.status = if fails.is_some() { InstanceStatus::Running } else { InstanceStatus::Down };
+                fails
+            }
+            Action::StartInstance { .. } | Action::StopInstance { .. } => fails,
+            Action::AttachDisk { .. } => fails.or_else(|| attach(machine, disk, holder)),
+            Action::DetachDisk { .. } => fails.or_else(|| detach(machine, disk)),
+        };
+        failed.map_or(OperationState::Done, OperationState::Failed)
+    }
+}
+
+fn attach(machine: &mut Machine, disk: Option<String>, holder: Option<String>) -> Option<OperationError> {
+    let disk = disk?;
+    if let Some(holder) = holder {
+        let detail = format!("The disk resource '{disk}' is already being used by '{holder}'");
+        return Some(error(OperationErrorKind::Refused, detail));
+    }
+    machine.disks.insert(disk);
+    None
+}
+
+fn detach(machine: &mut Machine, disk: Option<String>) -> Option<OperationError> {
+    let disk = disk?;
+    let detail = format!("No attached disk '{disk}'");
+    (!machine.disks.remove(&disk)).then(|| error(OperationErrorKind::Refused, detail))
+}
+
+fn error(kind: OperationErrorKind, detail: String) -> OperationError {
+    OperationError { kind, detail }
+}
+
+fn unanswered() -> CallError {
+    CallError::Unanswered(anyhow::anyhow!("the fake was told not to answer"))
+}
+
+fn operation_name(at: usize) -> String {
+    format!("operation-{at}")
+}
+
+#[async_trait]
+impl Compute for FakeCompute {
+    async fn see(&self, workspace: &Workspace) -> anyhow::Result<Vec<InstanceSeen>> {
+        let mut cloud = self.cloud();
+        cloud.look()?;
+        let seen = workspace.placements.iter().map(|placement| {
+            let instance = placement.instance.clone();
+            match cloud.machines.get(&instance) {
+                Some(machine) => InstanceSeen {
+                    has_disk: workspace.disk.as_ref().is_some_and(|disk| machine.disks.contains(disk)),
+                    status: machine.status,
+                    instance_id: machine.instance_id,
+                    instance,
+                },
+                None => InstanceSeen { instance, status: InstanceStatus::Missing, instance_id: 0, has_disk: false },
+            }
+        });
+        Ok(seen.collect())
+    }
+
+    async fn list_up(&self) -> anyhow::Result<Vec<UpInstance>> {
+        let mut cloud = self.cloud();
+        cloud.look()?;
+        let up = cloud.machines.iter().filter(|(_, machine)| machine.status.is_up());
+        let told = |(instance, machine): (&String, &Machine)| UpInstance {
+            workspace: machine.workspace.clone(),
+            instance: instance.clone(),
+            zone: machine.zone.clone(),
+        };
+        Ok(up.map(told).collect())
+    }
+
+    async fn call(&self, request: CallRequest<'_>) -> Result<String, CallError> {
+        self.cloud().accept(request.action, request.workspace.disk.as_deref(), request.request_id)
+    }
+
+    async fn operation(&self, zone: &str, operation: &str) -> anyhow::Result<OperationState> {
+        let mut cloud = self.cloud();
+        cloud.look()?;
+        let at = operation.strip_prefix("operation-").and_then(|at| at.parse::<usize>().ok());
+        let known = at.and_then(|at| cloud.operations.get(at)).filter(|operation| operation.zone == zone);
+        Ok(known.map_or(OperationState::Done, |operation| operation.state.clone()))
+    }
+
+    async fn stop_unknown(&self, instance: &UpInstance, request_id: Uuid) -> Result<String, CallError> {
+        self.cloud().accept(&Action::StopInstance { instance: instance.instance.clone() }, None, request_id)
+    }
+}
+
+#[cfg(test)]
+#[path = "fake_tests.rs"]
+mod tests;
