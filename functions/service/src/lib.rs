@@ -1,0 +1,18 @@
+//! What the three functions have in common as HTTP services: how a wrong request is answered, who is asking, limits,
+//! logs, and an orderly end. What they *do* is theirs.
+
+mod body;
+mod error;
+mod gate;
+mod layers;
+mod logs;
+mod oidc;
+mod server;
+
+pub use body::Body;
+pub use error::{ApiError, Result};
+pub use gate::{Gate, SignedIn, TOKEN_COOKIE, TOKEN_HEADER};
+pub use layers::{Limits, protect, protect_for_page};
+pub use logs::{LogFormat, init_logs, log_turn};
+pub use oidc::OidcGate;
+pub use server::{serve, terminated};

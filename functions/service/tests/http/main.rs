@@ -1,0 +1,9 @@
+//! The services' common ground, over HTTP: limits, refusals, who is asking, an orderly end.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod answer;
+mod bodies;
+mod ending;
+mod gate;
+mod limits;
