@@ -1,0 +1,134 @@
+//! What the handlers work with, and the one way in which they change a record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::extract::FromRef;
+use domain::{Event, Record, Timestamp, Workspace, WorkspaceId, decide};
+use platform::clock::Clock;
+use platform::compute::Compute;
+use platform::identity::keys::SigningKey;
+use platform::queue::Queue;
+use platform::store::{SaveError, WorkspaceStore, save_decision};
+use service::{ApiError, Gate, OidcGate, Result, log_turn};
+
+use crate::refusal::refuse;
+use crate::worker::Worker;
+
+/// Everything the service is built from.
+#[derive(Debug)]
+pub struct Parts {
+    pub workspaces: Vec<Workspace>,
+    pub store: Arc<dyn WorkspaceStore>,
+    pub queue: Arc<dyn Queue>,
+    pub compute: Arc<dyn Compute>,
+    pub clock: Arc<dyn Clock>,
+    /// Checks people.
+    pub gate: Gate,
+    /// Checks VMs.
+    pub vms: OidcGate,
+    /// Checks Pub/Sub.
+    pub push: OidcGate,
+    /// Signs tickets.
+    pub key: Arc<SigningKey>,
+    /// The project whose VMs may speak.
+    pub project: String,
+}
+
+/// The service, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) workspaces: Arc<BTreeMap<WorkspaceId, Arc<Workspace>>>,
+    pub(crate) worker: Worker,
+}
+
+impl FromRef<App> for Gate {
+    fn from_ref(app: &App) -> Self {
+        app.parts.gate.clone()
+    }
+}
+
+/// A record that others change all the time is decided anew this often before the caller is asked to come back.
+const SAVE_ATTEMPTS_MAX: usize = 16;
+
+/// How a record stands after an event.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) record: Record,
+    pub(crate) now: Timestamp,
+}
+
+impl App {
+    /// Puts the service together.
+    pub fn new(parts: Parts) -> Self {
+        let workspaces: BTreeMap<_, _> =
+            parts.workspaces.iter().map(|workspace| (workspace.id.clone(), Arc::new(workspace.clone()))).collect();
+        let workspaces = Arc::new(workspaces);
+        let worker = Worker::new(
+            Arc::clone(&workspaces),
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.queue),
+            Arc::clone(&parts.compute),
+            Arc::clone(&parts.clock),
+        );
+        Self { parts: Arc::new(parts), workspaces, worker }
+    }
+
+    /// The worker behind the push route.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// The declared workspace of this name.
+    pub(crate) fn workspace(&self, name: &str) -> Result<&Arc<Workspace>> {
+        WorkspaceId::parse(name).ok().and_then(|id| self.workspaces.get(&id)).ok_or_else(|| {
+            ApiError::new(axum::http::StatusCode::NOT_FOUND, "no_such_workspace", "There is no such workspace")
+                .hint("GET /api/workspaces lists those there are.")
+        })
+    }
+
+    /// The record as it is.
+    pub(crate) async fn look(&self, workspace: &Workspace) -> Result<Applied> {
+        let loaded = self.parts.store.load(&workspace.id).await?;
+        Ok(Applied { record: loaded.record, now: self.parts.clock.now() })
+    }
+
+    /// Decides an event on the record as it is, saves the answer on condition that nobody else has, and nudges.
+    ///
+    /// # Errors
+    /// The domain's denial, or 503 when the store cannot be had or the record is too busy.
+    pub(crate) async fn apply(&self, workspace: &Workspace, event: Event) -> Result<Applied> {
+        for _ in 0..SAVE_ATTEMPTS_MAX {
+            let loaded = self.parts.store.load(&workspace.id).await?;
+            let now = self.parts.clock.now();
+            let decision = decide(&loaded.record, event.clone(), now, workspace)
+                .map_err(|denied| refuse(denied, &loaded.record))?;
+            if decision.save {
+                match save_decision(&*self.parts.store, workspace, loaded.version.as_ref(), &decision).await {
+                    Ok(_) => {}
+                    Err(SaveError::Conflict) => continue,
+                    Err(error) => return Err(anyhow::Error::new(error).context("saving a workspace").into()),
+                }
+                log_turn(workspace, &loaded.record, &decision.next);
+            }
+            if decision.nudge {
+                self.nudge(&workspace.id).await;
+            }
+            return Ok(Applied { record: decision.next, now });
+        }
+        Err(ApiError::unavailable(anyhow::anyhow!(
+            "{} was changed by others {SAVE_ATTEMPTS_MAX} times in a row",
+            workspace.id
+        )))
+    }
+
+    /// Nudges the worker. A nudge that does not get through is no error to the caller, whose wish is saved: the reaper
+    /// finds the record due and nudges again.
+    async fn nudge(&self, id: &WorkspaceId) {
+        if let Err(error) = self.parts.queue.nudge(id).await.context("nudging") {
+            tracing::error!(workspace = %id, error = format!("{error:#}"), "a nudge was not taken; the next sweep repeats it");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! lifecycle: starts, stops and opens workspaces, for browsers, VMs and the queue.
+//!
+//! Handlers translate; `domain` decides; `App::apply` saves; `worker.rs` makes reality follow.
+
+mod app;
+mod browser;
+pub mod config;
+mod openapi;
+mod push;
+mod refusal;
+mod routes;
+mod vm;
+mod worker;
+
+pub use app::{App, Parts};
+pub use routes::{PATIENT, router, routes};
+pub use worker::{Attended, Worker};

@@ -1,0 +1,7 @@
+//! lifecycle as its callers see it: routes over HTTP, and the worker against a Compute Engine in memory.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod browser;
+mod machines;
+mod setting;
+mod worker;
