@@ -1,0 +1,152 @@
+//! What the gateway must be told. Checked as it is read: a wrong value stops the start, with its name.
+
+use std::net::SocketAddr;
+
+use domain::{Policy, Seconds, WorkspaceId};
+use http::uri::Authority;
+use service::LogFormat;
+use url::Url;
+
+/// Stands in front of ComfyUI: lets ticket holders in, judges activity, speaks to lifecycle.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "gateway", version)]
+pub struct Config {
+    /// Where to listen; nginx stands before it.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8189")]
+    pub listen: SocketAddr,
+
+    /// Where ComfyUI listens: `http://HOST:PORT`.
+    #[arg(long, env = "UPSTREAM", default_value = "http://127.0.0.1:8188", value_parser = upstream)]
+    pub upstream: Authority,
+
+    /// This gateway's own origin as browsers see it, such as `https://comfy.example.com`; tickets are made out to it.
+    #[arg(long, env = "ORIGIN", value_parser = origin)]
+    pub origin: String,
+
+    /// Origin of the page that may show ComfyUI in a frame, and is told when somebody is there.
+    #[arg(long, env = "PAGE_ORIGIN", value_parser = origin)]
+    pub page_origin: String,
+
+    /// Address of lifecycle.
+    #[arg(long, env = "CONTROL_URL")]
+    pub control_url: Url,
+
+    /// Audience of the identity token shown to lifecycle; without it, lifecycle's address.
+    #[arg(long, env = "CONTROL_AUDIENCE")]
+    pub control_audience: Option<String>,
+
+    /// Where auth publishes the keys that sign tickets.
+    #[arg(long, env = "JWKS_URL")]
+    pub jwks_url: Url,
+
+    /// Issuer of tickets.
+    #[arg(long, env = "TOKEN_ISSUER", default_value = "pilotlight")]
+    pub token_issuer: String,
+
+    /// Name of the workspace that this machine carries.
+    #[arg(long, env = "WORKSPACE", value_parser = workspace)]
+    pub workspace: WorkspaceId,
+
+    /// Address of the metadata server.
+    #[arg(long, env = "METADATA", default_value = "http://metadata.google.internal")]
+    pub metadata: Url,
+
+    /// Program and arguments, separated by spaces, that stop this machine. Without it the gateway only ends.
+    #[arg(long, env = "POWEROFF_COMMAND", default_value = "")]
+    pub poweroff_command: String,
+
+    /// How long the control plane may be out of reach before this machine decides for itself, in policy seconds.
+    #[arg(long, env = "SILENCE_SECONDS", default_value_t = Policy::default().silence_limit.0)]
+    pub silence_seconds: u64,
+
+    /// Empty for the machine's clock, or `ORIGIN_MILLIS@RATE` for the pocket cloud's.
+    #[arg(long, env = "PILOTLIGHT_CLOCK", default_value = "")]
+    pub clock: String,
+
+    /// `human` or `json`.
+    #[arg(long, env = "LOG_FORMAT", default_value = "human")]
+    pub log_format: LogFormat,
+
+    /// What to log, in the syntax of `RUST_LOG`.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub log_filter: String,
+}
+
+impl Config {
+    pub(crate) fn audience(&self) -> &str {
+        self.control_audience.as_deref().unwrap_or_else(|| self.control_url.as_str().trim_end_matches('/'))
+    }
+
+    pub(crate) fn silence_limit(&self) -> Seconds {
+        Seconds(self.silence_seconds)
+    }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let expected = || format!("found {text:?}, expected an origin such as https://comfy.example.com");
+    let url = Url::parse(text).map_err(|_| expected())?;
+    let bare = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if bare { Ok(url.origin().ascii_serialization()) } else { Err(expected()) }
+}
+
+fn upstream(text: &str) -> Result<Authority, String> {
+    let bare = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    bare.and_then(|authority| authority.parse().ok())
+        .ok_or_else(|| format!("found {text:?}, expected http://HOST:PORT without a path"))
+}
+
+fn workspace(text: &str) -> Result<WorkspaceId, String> {
+    WorkspaceId::parse(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    const ENOUGH: [&str; 11] = [
+        "gateway",
+        "--origin",
+        "https://comfy.example.com",
+        "--page-origin",
+        "https://pilotlight.example.com/",
+        "--control-url",
+        "https://lifecycle.example.com/",
+        "--jwks-url",
+        "https://auth.example.com/.well-known/jwks.json",
+        "--workspace",
+        "main",
+    ];
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_write_it() {
+        let config = Config::try_parse_from(ENOUGH).unwrap();
+        assert_eq!(config.page_origin, "https://pilotlight.example.com");
+        assert_eq!(config.audience(), "https://lifecycle.example.com");
+        assert_eq!(origin("HTTPS://Comfy.Example.com:443").unwrap(), "https://comfy.example.com");
+        assert_eq!(origin("http://127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000");
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused_with_what_was_expected() {
+        for wrong in ["", "comfy.example.com", "https://a/b", "https://a?b", "https://u@a", "ftp://a", "*"] {
+            assert!(origin(wrong).unwrap_err().contains("expected an origin"), "{wrong}");
+        }
+        for wrong in ["https://127.0.0.1:8188", "127.0.0.1:8188", "http://a/b"] {
+            assert!(upstream(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let wrong = Config::try_parse_from(ENOUGH.iter().copied().chain(["--metadata", "nowhere"])).unwrap_err();
+        assert!(wrong.to_string().contains("--metadata <METADATA>") && wrong.to_string().contains("nowhere"));
+        let missing = Config::try_parse_from(["gateway"]).unwrap_err().to_string();
+        assert!(missing.contains("--page-origin"), "{missing}");
+    }
+}

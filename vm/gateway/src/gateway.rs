@@ -1,0 +1,174 @@
+//! What all parts of the gateway share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use domain::{Reading, RunNumber, Timestamp};
+use platform::clock::Clock;
+use platform::identity::Identity;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use wire::{BootReportBody, HeartbeatBody, HeartbeatReply, ReadingBody};
+
+use crate::config::Config;
+use crate::evidence::{Evidence, Read};
+use crate::orders::{Asked, Orders};
+use crate::pages::Pages;
+use crate::sessions::Sessions;
+use crate::upstream::Upstream;
+
+/// WebSockets at once: a tab has one.
+const SOCKETS_MAX: usize = 512;
+/// How far a boot is when the gateway runs, and how far it comes before ComfyUI answers.
+const PERCENT_AT_START: u64 = 60;
+const PERCENT_BEFORE_UP: u64 = 95;
+/// Half of the way between them takes about this long (ComfyUI needs 13 to 28 s to listen).
+const HALF_WAY_SECONDS: u64 = 20;
+
+/// The gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) identity: Arc<dyn Identity>,
+    pub(crate) sessions: Sessions,
+    pub(crate) evidence: Arc<Evidence>,
+    pub(crate) upstream: Upstream,
+    pub(crate) pages: Pages,
+    /// One for each WebSocket that may still be opened.
+    pub(crate) sockets: Arc<Semaphore>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) preempted: AtomicBool,
+    orders: watch::Sender<Orders>,
+    comfyui_came_up: AtomicBool,
+    replies: AtomicU64,
+    started_at: Timestamp,
+}
+
+impl Gateway {
+    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, identity: Arc<dyn Identity>) -> anyhow::Result<Self> {
+        Ok(Self {
+            sessions: Sessions::default(),
+            evidence: Arc::new(Evidence::new(Arc::clone(&clock))),
+            upstream: Upstream::new(config.upstream.clone()),
+            pages: Pages::new(&config.page_origin, clock.rate())?,
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            stop: CancellationToken::new(),
+            preempted: AtomicBool::new(false),
+            orders: watch::Sender::default(),
+            comfyui_came_up: AtomicBool::new(false),
+            replies: AtomicU64::new(0),
+            started_at: clock.now(),
+            config,
+            clock,
+            identity,
+        })
+    }
+
+    /// The last word of the control plane.
+    pub(crate) fn orders(&self) -> Orders {
+        self.orders.borrow().clone()
+    }
+
+    /// The run that this machine serves, as soon as it is known; `None` when it is over.
+    pub(crate) async fn run(&self) -> Option<RunNumber> {
+        let mut orders = self.orders.subscribe();
+        // The sender lives as long as self.
+        let orders = orders.wait_for(|orders| orders.ending || orders.run.is_some()).await.ok()?;
+        if orders.ending { None } else { orders.run }
+    }
+
+    /// The control plane has spoken.
+    pub(crate) fn take_reply(&self, reply: &HeartbeatReply) -> Asked {
+        let before = self.orders.borrow().run;
+        let mut asked = Asked::GoOn;
+        self.orders.send_modify(|orders| asked = orders.take(reply));
+        if before.is_some_and(|run| run != reply.run) {
+            self.sessions.end_all();
+        }
+        self.replies.fetch_add(1, Ordering::Relaxed);
+        asked
+    }
+
+    /// The control plane has said that the run we named is over.
+    pub(crate) fn forget_run(&self) {
+        self.orders.send_modify(Orders::forget_run);
+        self.sessions.end_all();
+    }
+
+    /// Replies of the control plane so far.
+    pub(crate) fn replies(&self) -> u64 {
+        self.replies.load(Ordering::Relaxed)
+    }
+
+    /// ComfyUI has answered at least once since the gateway runs.
+    pub(crate) fn comfyui_came_up(&self) -> bool {
+        self.comfyui_came_up.load(Ordering::Relaxed)
+    }
+
+    /// ComfyUI has answered.
+    pub(crate) fn note_comfyui_up(&self) {
+        if !self.comfyui_came_up.swap(true, Ordering::Relaxed) {
+            tracing::info!("ComfyUI answers");
+        }
+    }
+
+    /// Policy seconds since the gateway began.
+    pub(crate) fn uptime_seconds(&self) -> u64 {
+        self.clock.now().since(self.started_at).0
+    }
+
+    /// What to tell the control plane.
+    pub(crate) fn heartbeat(&self, read: &Read) -> HeartbeatBody {
+        let run = self.orders.borrow().run;
+        HeartbeatBody {
+            workspace: self.config.workspace.as_str().to_owned(),
+            run,
+            comfyui_up: read.comfyui_answers,
+            reading: reading_body(read.reading, read.now),
+            boot: (!self.comfyui_came_up()).then(|| boot_report(run, self.uptime_seconds())),
+            preempted: self.preempted.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn reading_body(reading: Reading, now: Timestamp) -> ReadingBody {
+    match reading {
+        Reading::Unknown => ReadingBody::Unknown,
+        Reading::Busy(signal) => ReadingBody::Busy { signal: format!("{signal:?}") },
+        Reading::Idle { last } => ReadingBody::Idle {
+            last_signal: last.map(|last| format!("{:?}", last.signal)),
+            last_seconds_ago: last.map(|last| now.since(last.at).0),
+        },
+    }
+}
+
+fn boot_report(run: Option<RunNumber>, uptime_seconds: u64) -> BootReportBody {
+    let way = (PERCENT_BEFORE_UP - PERCENT_AT_START) * uptime_seconds / (uptime_seconds + HALF_WAY_SECONDS);
+    let percent = u8::try_from(PERCENT_AT_START + way).unwrap_or(u8::MAX);
+    match run {
+        None => BootReportBody { step: "booting".into(), percent, detail: "The machine is up".into() },
+        Some(_) => {
+            BootReportBody { step: "starting_comfyui".into(), percent, detail: "Waiting for ComfyUI to answer".into() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_comes_nearer_its_end_and_never_there() {
+        let percents: Vec<u8> = [0, 5, 20, 60, 600, 100_000].map(|up| boot_report(Some(1), up).percent).into();
+        assert!(percents.is_sorted() && percents[0] == 60 && percents[2] == 77 && percents[5] == 94, "{percents:?}");
+    }
+
+    #[test]
+    fn the_last_activity_goes_out_with_its_age() {
+        let now = Timestamp::from_seconds(1000);
+        let last = domain::Activity { at: Timestamp::from_seconds(940), signal: domain::Signal::Person };
+        let body = reading_body(Reading::Idle { last: Some(last) }, now);
+        assert_eq!(body.reading(now), Ok(Reading::Idle { last: Some(last) }));
+    }
+}

@@ -1,0 +1,111 @@
+//! The gateway: stands between the internet (behind nginx) and ComfyUI on the machine of a run.
+//!
+//! ```text
+//!  browser ─► connection ─► routes ─┬─► enter ──► sessions          a ticket becomes a cookie, once
+//!                                   ├─► pages                       our own few pages and scripts
+//!                                   └─► proxy, socket ─► upstream   ComfyUI, streamed both ways
+//!                                          │
+//!              traffic, frames (pure) ─────┴─► evidence ─ activity (pure) ─► heartbeat ─► lifecycle
+//!  rounds ─► GET /prompt, GPU ────────────────────┘               │
+//!                                                                 └─► last_resort (pure) ─► poweroff
+//! ```
+//!
+//! It decides who gets in, and says what it sees of use. Whether the machine stops is decided by `domain` in the control
+//! plane; only when that is out of reach does `last_resort` decide here.
+
+mod activity;
+mod body;
+mod config;
+mod connection;
+mod control;
+mod enter;
+mod evidence;
+mod frames;
+mod gateway;
+mod headers;
+mod heartbeat;
+mod inject;
+mod last_resort;
+mod metadata;
+mod orders;
+mod pace;
+mod pages;
+mod poweroff;
+mod proxy;
+mod rounds;
+mod routes;
+mod sessions;
+mod socket;
+mod traffic;
+mod upstream;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::Context;
+use platform::clock::Clock;
+use platform::identity::Identity;
+use platform::identity::jwks::{JwksSources, JwksVerifier};
+use tokio::net::TcpListener;
+
+pub use config::Config;
+pub use rounds::{GpuReading, NoGpu};
+
+use crate::control::ControlPlane;
+use crate::gateway::Gateway;
+
+/// What the gateway is given of the world.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    pub clock: Arc<dyn Clock>,
+    /// Checks tickets.
+    pub identity: Arc<dyn Identity>,
+    pub gpu: Arc<dyn GpuReading>,
+}
+
+/// The gateway as a process: listens where the configuration says, and serves until told to end.
+///
+/// # Errors
+/// When it cannot begin; the message names the setting.
+pub async fn start(config: Config) -> anyhow::Result<()> {
+    let clock = platform::clock::from_setting(&config.clock).context("PILOTLIGHT_CLOCK")?;
+    let keys = JwksSources::none().with_ours_at(&config.token_issuer, config.jwks_url.as_str());
+    let deps = Deps { clock, identity: Arc::new(JwksVerifier::new(keys)), gpu: Arc::new(NoGpu) };
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("LISTEN: {}", config.listen))?;
+    tracing::info!(address = %listener.local_addr()?, origin = config.origin, "the gateway listens");
+    run(config, deps, listener, service::terminated()).await
+}
+
+/// Serves until `shutdown`, or until this machine is to stop: then all sessions are cut and the command is run.
+///
+/// # Errors
+/// When it cannot begin, or the machine cannot be told to stop.
+pub async fn run(
+    config: Config,
+    deps: Deps,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let poweroff_command = config.poweroff_command.clone();
+    let control = ControlPlane::new(&config)?;
+    let gateway = Arc::new(Gateway::new(config, deps.clock, deps.identity)?);
+    let _stop_when_dropped = gateway.stop.clone().drop_guard();
+    let server = tokio::spawn(connection::serve(Arc::clone(&gateway), listener, gateway.stop.clone()));
+    let stops_machine = tokio::select! {
+        () = shutdown => false,
+        () = heartbeat::speak(&gateway, &control) => {
+            tracing::info!("the control plane wishes this machine stopped");
+            true
+        }
+        why = rounds::watch(&gateway, &*deps.gpu) => {
+            tracing::warn!(?why, "the control plane is out of reach; this machine stops itself");
+            true
+        }
+        () = heartbeat::watch_preemption(&gateway, &control) => false,
+        () = rounds::end_sessions(&gateway) => false,
+    };
+    gateway.sessions.end_all();
+    gateway.stop.cancel();
+    server.await.context("the server of the gateway")?;
+    if stops_machine { poweroff::run(&poweroff_command).await } else { Ok(()) }
+}
