@@ -1,0 +1,132 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use domain::Seconds;
+
+/// Pilotlight on this machine: the page, the three functions, and a pocket Google Cloud, all on loopback.
+#[derive(clap::Parser, Clone, Debug)]
+#[command(name = "pilotlight", version, about)]
+pub(crate) struct Args {
+    /// Port of the page.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Password of the user `admin`; one is made up when none is given.
+    #[arg(long)]
+    pub(crate) password: Option<String>,
+    /// How many times as fast the cloud, its timers and the policy's clock run.
+    #[arg(long, default_value_t = 1.0, value_parser = parse_speed)]
+    pub(crate) speed: f64,
+    /// A run without activity for this long is announced and stopped.
+    #[arg(long, default_value = "30m", value_parser = parse_length)]
+    pub(crate) idle_limit: Seconds,
+    /// Longest life of a run.
+    #[arg(long, default_value = "12h", value_parser = parse_length)]
+    pub(crate) hard_limit: Seconds,
+    /// How often the reaper sweeps.
+    #[arg(long, default_value = "60s", value_parser = parse_length)]
+    pub(crate) sweep_every: Seconds,
+    /// A ComfyUI that runs already, such as http://127.0.0.1:8188.
+    #[arg(long, conflicts_with = "comfyui_dir", value_parser = parse_url)]
+    pub(crate) comfyui: Option<String>,
+    /// A ComfyUI to run: the folder of its main.py.
+    #[arg(long)]
+    pub(crate) comfyui_dir: Option<PathBuf>,
+    /// How many placements the workspace has, each in a zone of its own.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) placements: u8,
+    /// The real ComfyUI page for the stand-in: the `static` folder of the Python package comfyui-frontend-package;
+    /// found by itself where that package is installed.
+    #[arg(long)]
+    pub(crate) comfyui_frontend: Option<PathBuf>,
+    /// Runs the functions as three processes on Google's own emulators of Firestore and Pub/Sub: those that the two
+    /// variables below name, and Google's SDK's (which needs Java) in place of one that is not named.
+    #[arg(long)]
+    pub(crate) emulators: bool,
+    /// A Firestore emulator that runs already, as host:port.
+    #[arg(long, env = "FIRESTORE_EMULATOR_HOST", value_parser = parse_host)]
+    pub(crate) firestore_emulator_host: Option<String>,
+    /// A Pub/Sub emulator that runs already, as host:port.
+    #[arg(long, env = "PUBSUB_EMULATOR_HOST", value_parser = parse_host)]
+    pub(crate) pubsub_emulator_host: Option<String>,
+    /// Folder of the Google Cloud SDK; found by itself around a `gcloud` on the path.
+    #[arg(long, env = "CLOUDSDK_ROOT")]
+    pub(crate) cloud_sdk: Option<PathBuf>,
+    /// What is logged, in the syntax of RUST_LOG.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub(crate) log_filter: String,
+}
+
+impl Args {
+    /// Whether Google's emulators are used in place of what is in memory.
+    pub(crate) fn wants_emulators(&self) -> bool {
+        self.emulators || self.firestore_emulator_host.is_some() || self.pubsub_emulator_host.is_some()
+    }
+}
+
+/// Faster than this, a heartbeat would be due every few milliseconds.
+const SPEED_MAX: f64 = 600.0;
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| format!("found {text:?}, expected a number such as 60"))?;
+    if (0.1..=SPEED_MAX).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err(format!("found {speed}, expected 0.1 to {SPEED_MAX}"))
+    }
+}
+
+/// A length such as `90s`, `30m`, `12h`, `1h30m`.
+fn parse_length(text: &str) -> Result<Seconds, String> {
+    let length: Option<jiff::SignedDuration> = text.parse().ok();
+    length
+        .and_then(|length| u64::try_from(length.as_secs()).ok())
+        .filter(|seconds| *seconds > 0)
+        .map(Seconds)
+        .ok_or_else(|| format!("found {text:?}, expected a length such as 90s, 30m or 12h"))
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_end_matches('/');
+    let host = trimmed.strip_prefix("http://").filter(|host| !host.is_empty() && !host.contains('/'));
+    host.map(|_| trimmed.to_owned()).ok_or_else(|| format!("found {text:?}, expected http://HOST:PORT"))
+}
+
+/// A host and a port, whatever scheme is written before them.
+fn parse_host(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let named = host.rsplit_once(':').filter(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok());
+    match named {
+        Some((name, _)) if !name.contains('/') => Ok(host.to_owned()),
+        _ => Err(format!("found {text:?}, expected host:port such as 127.0.0.1:8080")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_a_number_with_a_unit() {
+        assert_eq!(parse_length("30m"), Ok(Seconds(1800)));
+        assert_eq!(parse_length("1h30m"), Ok(Seconds(5400)));
+        for wrong in ["", "30", "-5m", "0s", "soon"] {
+            assert!(parse_length(wrong).is_err_and(|error| error.contains("expected a length")), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_comfyui_address_has_no_path() {
+        assert_eq!(parse_url("http://127.0.0.1:8188/").as_deref(), Ok("http://127.0.0.1:8188"));
+        assert!(parse_url("http://127.0.0.1:8188/api").is_err() && parse_url("127.0.0.1:8188").is_err());
+    }
+
+    #[test]
+    fn an_emulator_is_a_host_and_a_port() {
+        assert_eq!(parse_host("127.0.0.1:8085").as_deref(), Ok("127.0.0.1:8085"));
+        assert_eq!(parse_host("http://[::1]:8085/").as_deref(), Ok("[::1]:8085"));
+        for wrong in ["", "localhost", ":8085", "localhost:port", "http://localhost:1/v1"] {
+            assert!(parse_host(wrong).is_err_and(|error| error.contains("host:port")), "{wrong:?}");
+        }
+    }
+}
