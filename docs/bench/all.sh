@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Measures everything that has a budget and can be measured here; prints one table for docs/benchmarks.md.
+#
+# The first time it builds, for some ten minutes on two cores: the three functions as an image carries them (static), and
+# the benches. Then it takes about two minutes. The figures mean something on a machine that does nothing else.
+set -euo pipefail
+export LC_ALL=C
+
+main() {
+  cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+  local benches=(-p lifecycle -p reaper -p gateway --bench keep_alive --bench sweep --bench proxy)
+  local host
+  host="$(rustc --print host-tuple)"
+  # Beside the usual folder, where a bench leaves programs of its own profile under the same names.
+  RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --release --quiet --target "$host" -p auth -p lifecycle -p reaper
+  cargo bench --quiet "${benches[@]}" --no-run
+  machine
+  echo
+  echo "| what | measured | budget |"
+  echo "|---|---|---|"
+  cargo bench --quiet "${benches[@]}" | rows
+  PROGRAMS="target/$host/release" docs/bench/start.sh | rows
+}
+
+machine() {
+  local model load
+  model="$(awk -F': ' '$1 ~ /^model name/ { print $2; exit }' /proc/cpuinfo)"
+  load="$(cut -d' ' -f1 /proc/loadavg)"
+  echo "$(date -u +%Y-%m-%d), $(nproc) cores of ${model:-an unnamed processor}, load $load at the start, $(rustc --version)"
+}
+
+# Lines of the form `what: measured` become rows with their budgets.
+rows() {
+  local what measured
+  while IFS= read -r line; do
+    [[ "$line" == *": "* ]] || continue
+    what="${line%%: *}" measured="${line#*: }"
+    echo "| $what | $measured | $(budget "$what") |"
+  done
+}
+
+# budget WHAT: what DESIGN allows; a dash for a figure that others are compared to.
+budget() {
+  case "$1" in
+    "keep-alive, one thread, full load") echo "≥ 10,000 requests/s" ;;
+    "keep-alive, half load") echo "p99 ≤ 5 ms" ;;
+    "sweep, "*) echo "≤ 2 s, ≤ 64 MB" ;;
+    "small request, added"*) echo "p50 ≤ 0.3 ms" ;;
+    "download"*", against direct" | "upload"*", against direct") echo "≥ 80 %" ;;
+    "start, "*) echo "≤ 5 ms" ;;
+    "memory when idle, "*) echo "≤ 6 MB" ;;
+    "program, "*) echo "≤ 12 MB for all three" ;;
+    *) echo "–" ;;
+  esac
+}
+
+main "$@"
