@@ -50,7 +50,7 @@ budget() {
     "download"*", against direct" | "upload"*", against direct") echo "≥ 80 %" ;;
     "start, "*) echo "≤ 5 ms" ;;
     "memory when idle, "*) echo "≤ 6 MB" ;;
-    "program, "*) echo "≤ 12 MB for all three" ;;
+    "programs together") echo "≤ 12 MB" ;;
     *) echo "–" ;;
   esac
 }

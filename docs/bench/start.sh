@@ -37,6 +37,7 @@ main() {
   for name in auth lifecycle reaper; do
     measure "$name"
   done
+  echo "programs together: $(cat "$PROGRAMS"/{auth,lifecycle,reaper} | wc -c | scaled 0.000001) MB"
 }
 
 fail() {
