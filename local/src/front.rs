@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use service::ApiError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use wire::PushEnvelope;
 
 use crate::names;
 use crate::processes::{Function, Functions};
@@ -29,6 +30,8 @@ use crate::processes::{Function, Functions};
 const FUNCTION_THERE_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Largest push: ours are below 10 KB, and lifecycle reads no more.
+const PUSH_BYTES_MAX: usize = 256 * 1024;
 /// The head of an answer comes within this time: a push waits for as long as its ack deadline, and nothing longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(610);
 
@@ -117,7 +120,7 @@ impl Door {
 async fn sign(
     State(signing): State<Signing>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-    mut request: Request,
+    request: Request,
 ) -> service::Result<Response> {
     let token = signing
         .emulator
@@ -126,8 +129,16 @@ async fn sign(
         .and_then(|emulator| emulator.identity().mint(names::PUSH_ACCOUNT, &signing.audience))
         .and_then(|token| Ok(HeaderValue::try_from(format!("Bearer {token}"))?))
         .map_err(ApiError::unavailable)?;
-    request.headers_mut().insert(header::AUTHORIZATION, token);
-    pass(&signing.functions, Function::Lifecycle, from, request).await
+    let (mut head, body) = request.into_parts();
+    head.headers.insert(header::AUTHORIZATION, token);
+    let body =
+        axum::body::to_bytes(body, PUSH_BYTES_MAX).await.context("reading a push").map_err(ApiError::unavailable)?;
+    let message_id = serde_json::from_slice::<PushEnvelope>(&body).map(|envelope| envelope.message.message_id);
+    let path = head.uri.path().to_owned();
+    let answer = pass(&signing.functions, Function::Lifecycle, from, Request::from_parts(head, Body::from(body))).await;
+    let status = answer.as_ref().map_or_else(ApiError::status, Response::status).as_u16();
+    tracing::debug!(path, message_id = message_id.unwrap_or_default(), status, "pushed");
+    answer
 }
 
 /// Sends a request to a function and brings back what it answers.

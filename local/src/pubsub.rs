@@ -8,7 +8,7 @@ use google_cloud_auth::credentials::{Credentials, anonymous};
 use google_cloud_gax::retry_policy::RetryPolicyExt as _;
 use google_cloud_pubsub::client::{Publisher, SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::model::push_config::OidcToken;
-use google_cloud_pubsub::model::{DeadLetterPolicy, Message, PushConfig, RetryPolicy, Subscription};
+use google_cloud_pubsub::model::{DeadLetterPolicy, ExpirationPolicy, Message, PushConfig, RetryPolicy, Subscription};
 use google_cloud_pubsub::retry_policy::RetryableErrors;
 use platform::queue::Subscription as Patience;
 
@@ -86,6 +86,8 @@ impl Declared<'_> {
             .set_name(format!("projects/{}/subscriptions/{name}", self.project))
             .set_topic(self.topic(topic))
             .set_ack_deadline_seconds(ACK_DEADLINE_SECONDS)
+            // Without a time to live it never expires; by default it would after 31 days in which nobody starts anything.
+            .set_expiration_policy(ExpirationPolicy::new())
     }
 
     /// As lifecycle is nudged: pushed with a token, tried again with patience, given up in the end.

@@ -12,4 +12,5 @@ mod life;
 #[path = "../cloud/processes.rs"]
 mod processes;
 mod programs;
+mod pushes;
 mod world;

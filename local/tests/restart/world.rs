@@ -189,10 +189,25 @@ impl World {
         ended(&mut self.child).unwrap_or_else(|| self.fail("it does not end"))
     }
 
-    /// Returns when its last words have been read; they may come after its end.
-    pub(crate) async fn until_logged(&self, words: &str) {
-        let logged = async || self.log.lock().unwrap().iter().any(|line| line.contains(words)).then_some(());
-        self.until(&format!("it says {words:?}"), logged).await;
+    /// The line that holds these words, once it is there; the last ones may come after its end.
+    pub(crate) async fn until_logged(&self, words: &str) -> String {
+        self.until(&format!("it says {words:?}"), async || self.logged(words).pop()).await
+    }
+
+    /// The lines that hold these words, as far as they are kept.
+    pub(crate) fn logged(&self, words: &str) -> Vec<String> {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(words)).cloned().collect()
+    }
+
+    /// The page's origin.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Switches one of the panel's faults.
+    pub(crate) async fn fault(&self, fault: Value) {
+        let (status, answer) = self.ask(Method::POST, "/local/faults", Some(fault)).await;
+        assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
     }
 
     fn fail(&self, what: &str) -> ! {
