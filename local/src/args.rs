@@ -4,62 +4,73 @@ use std::path::PathBuf;
 
 use domain::Seconds;
 
+use crate::emulators::Wanted;
+
 /// Pilotlight on this machine: the page, the three functions, and a pocket Google Cloud, all on loopback.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "pilotlight", version, about)]
-pub(crate) struct Args {
+pub struct Args {
     /// Port of the page.
     #[arg(long, default_value_t = 8080)]
-    pub(crate) port: u16,
+    pub port: u16,
     /// Password of the user `admin`; one is made up when none is given.
     #[arg(long)]
-    pub(crate) password: Option<String>,
+    pub password: Option<String>,
     /// How many times as fast the cloud, its timers and the policy's clock run.
     #[arg(long, default_value_t = 1.0, value_parser = parse_speed)]
-    pub(crate) speed: f64,
+    pub speed: f64,
     /// A run without activity for this long is announced and stopped.
     #[arg(long, default_value = "30m", value_parser = parse_length)]
-    pub(crate) idle_limit: Seconds,
+    pub idle_limit: Seconds,
     /// Longest life of a run.
     #[arg(long, default_value = "12h", value_parser = parse_length)]
-    pub(crate) hard_limit: Seconds,
+    pub hard_limit: Seconds,
     /// How often the reaper sweeps.
     #[arg(long, default_value = "60s", value_parser = parse_length)]
-    pub(crate) sweep_every: Seconds,
+    pub sweep_every: Seconds,
     /// A ComfyUI that runs already, such as http://127.0.0.1:8188.
     #[arg(long, conflicts_with = "comfyui_dir", value_parser = parse_url)]
-    pub(crate) comfyui: Option<String>,
+    pub comfyui: Option<String>,
     /// A ComfyUI to run: the folder of its main.py.
     #[arg(long)]
-    pub(crate) comfyui_dir: Option<PathBuf>,
+    pub comfyui_dir: Option<PathBuf>,
     /// How many placements the workspace has, each in a zone of its own.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
-    pub(crate) placements: u8,
+    pub placements: u8,
     /// The real ComfyUI page for the stand-in: the `static` folder of the Python package comfyui-frontend-package;
     /// found by itself where that package is installed.
     #[arg(long)]
-    pub(crate) comfyui_frontend: Option<PathBuf>,
+    pub comfyui_frontend: Option<PathBuf>,
     /// Runs the functions as three processes on Google's own emulators of Firestore and Pub/Sub: those that the two
     /// variables below name, and Google's SDK's (which needs Java) in place of one that is not named.
     #[arg(long)]
-    pub(crate) emulators: bool,
+    pub emulators: bool,
     /// A Firestore emulator that runs already, as host:port.
     #[arg(long, env = "FIRESTORE_EMULATOR_HOST", value_parser = parse_host)]
-    pub(crate) firestore_emulator_host: Option<String>,
+    pub firestore_emulator_host: Option<String>,
     /// A Pub/Sub emulator that runs already, as host:port.
     #[arg(long, env = "PUBSUB_EMULATOR_HOST", value_parser = parse_host)]
-    pub(crate) pubsub_emulator_host: Option<String>,
+    pub pubsub_emulator_host: Option<String>,
     /// Folder of the Google Cloud SDK; found by itself around a `gcloud` on the path.
     #[arg(long, env = "CLOUDSDK_ROOT")]
-    pub(crate) cloud_sdk: Option<PathBuf>,
+    pub cloud_sdk: Option<PathBuf>,
     /// What is logged, in the syntax of RUST_LOG.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
-    pub(crate) log_filter: String,
+    pub log_filter: String,
 }
 
 impl Args {
+    /// Which of Google's emulators run already, and where the others are found.
+    pub(crate) fn emulators(&self) -> Wanted {
+        Wanted {
+            firestore: self.firestore_emulator_host.clone(),
+            pubsub: self.pubsub_emulator_host.clone(),
+            cloud_sdk: self.cloud_sdk.clone(),
+        }
+    }
+
     /// Whether Google's emulators are used in place of what is in memory.
-    pub(crate) fn wants_emulators(&self) -> bool {
+    pub fn wants_emulators(&self) -> bool {
         self.emulators || self.firestore_emulator_host.is_some() || self.pubsub_emulator_host.is_some()
     }
 }

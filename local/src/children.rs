@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 /// A process of a VM.
 #[derive(clap::Subcommand, Clone, Debug)]
-pub(crate) enum Process {
+pub enum Process {
     /// The gateway; its settings come by the environment, as on a VM.
     #[command(name = "vm-gateway", hide = true)]
     Gateway(Box<gateway::Config>),
@@ -43,7 +43,7 @@ const GUEST_BOOTS: Duration = Duration::from_secs(12);
 const STAND_IN_STARTS_AFTER: Duration = Duration::from_secs(20);
 
 /// Runs until it is told to end.
-pub(crate) async fn run(process: Process) -> anyhow::Result<()> {
+pub async fn run(process: Process) -> anyhow::Result<()> {
     match process {
         Process::Gateway(config) => {
             let clock = platform::clock::from_setting(&config.clock).context("PILOTLIGHT_CLOCK")?;

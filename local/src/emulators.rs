@@ -10,7 +10,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Args;
 use crate::ports::HeldPorts;
 use crate::process_group;
 use crate::processes::Companions;
@@ -28,9 +27,20 @@ const JAVA: [&str; 4] = ["-Xmx256m", "-Duser.language=en", "-XX:TieredStopAtLeve
 
 /// Where Google's emulators listen: `host:port`, without a scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Google {
-    pub(crate) firestore: String,
-    pub(crate) pubsub: String,
+pub struct Google {
+    pub firestore: String,
+    pub pubsub: String,
+}
+
+/// Which emulators are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// A Firestore emulator that runs already, as `host:port`.
+    pub firestore: Option<String>,
+    /// A Pub/Sub emulator that runs already, as `host:port`.
+    pub pubsub: Option<String>,
+    /// Folder of the Google Cloud SDK; found by itself around a `gcloud` on the path.
+    pub cloud_sdk: Option<PathBuf>,
 }
 
 /// One of the two.
@@ -44,12 +54,12 @@ enum Emulator {
 ///
 /// # Errors
 /// When one is neither running nor installed; says how to get it.
-pub(crate) async fn start(args: &Args, companions: &mut Companions) -> anyhow::Result<Google> {
+pub async fn start(wanted: &Wanted, companions: &mut Companions) -> anyhow::Result<Google> {
     let leaving = companions.leaving();
-    let sdk = args.cloud_sdk.as_deref();
+    let sdk = wanted.cloud_sdk.as_deref();
     let (firestore, pubsub) = tokio::try_join!(
-        Emulator::Firestore.found_or_started(args.firestore_emulator_host.as_deref(), sdk),
-        Emulator::Pubsub.found_or_started(args.pubsub_emulator_host.as_deref(), sdk),
+        Emulator::Firestore.found_or_started(wanted.firestore.as_deref(), sdk),
+        Emulator::Pubsub.found_or_started(wanted.pubsub.as_deref(), sdk),
     )?;
     for (emulator, child) in [(Emulator::Firestore, firestore.1), (Emulator::Pubsub, pubsub.1)] {
         if let Some(child) = child {

@@ -1,20 +1,37 @@
 //! What each of the three functions is told when it is a process: its whole environment, as Terraform writes it for
 //! Cloud Run. Where an address of Google's is expected, it is the pocket cloud's, or that of Google's emulator.
 
-use domain::{Placement, Policy, Workspace};
+use compute_emulator::Emulator;
+use domain::{Placement, Policy, Seconds, Workspace};
 use platform::identity::keys::SigningKey;
 use wire::{LimitsConfig, PlacementConfig, WorkspaceConfig};
 
 use crate::emulators::Google;
 use crate::names;
-use crate::pocket::Pocket;
 use crate::processes::Function;
 
 /// Names and values of an environment.
-pub(crate) type Variables = Vec<(&'static str, String)>;
+pub type Variables = Vec<(&'static str, String)>;
+
+/// What the three have in common with each other and with their surroundings.
+#[derive(Clone, Debug)]
+pub struct Surroundings<'a> {
+    pub project: &'a str,
+    pub workspaces: &'a [Workspace],
+    /// `http://localhost:PORT`, the page's origin and the audience of everybody who calls.
+    pub base: &'a str,
+    /// What makes a process agree with this one on the time.
+    pub clock_setting: &'a str,
+    pub log_filter: &'a str,
+    /// Password of the user `admin`.
+    pub password: &'a str,
+    pub compute: &'a Emulator,
+    pub google: &'a Google,
+    pub nudge_topic: &'a str,
+}
 
 /// What the three are told, secrets included.
-pub(crate) struct Environment {
+pub struct Environment {
     everybody: Variables,
     auth: Variables,
     /// lifecycle and reaper.
@@ -28,18 +45,19 @@ impl Environment {
     ///
     /// # Errors
     /// When a secret cannot be made.
-    pub(crate) fn of(pocket: &Pocket, google: &Google, nudge_topic: &str) -> anyhow::Result<Self> {
+    pub fn of(around: &Surroundings<'_>) -> anyhow::Result<Self> {
         let (_, signing_key) = SigningKey::generate()?;
-        let hash = auth::hash_password(&pocket.password)?;
+        let hash = auth::hash_password(around.password)?;
         let users = serde_json::json!([{ "name": "admin", "role": "admin", "hash": hash }]).to_string();
-        let origins = pocket.workspace.placements.iter().map(|placement| placement.origin.as_str());
-        let base = &pocket.base;
+        let placements = around.workspaces.iter().flat_map(|workspace| &workspace.placements);
+        let origins = placements.map(|placement| placement.origin.as_str());
+        let base = around.base;
         let everybody = vec![
-            ("PROJECT", pocket.project.clone()),
-            ("FIRESTORE_EMULATOR_HOST", google.firestore.clone()),
-            ("PILOTLIGHT_CLOCK", pocket.clock_setting.clone()),
+            ("PROJECT", around.project.to_owned()),
+            ("FIRESTORE_EMULATOR_HOST", around.google.firestore.clone()),
+            ("PILOTLIGHT_CLOCK", around.clock_setting.to_owned()),
             ("LOG_FORMAT", "human".to_owned()),
-            ("RUST_LOG", pocket.log_filter.clone()),
+            ("RUST_LOG", around.log_filter.to_owned()),
         ];
         let auth = vec![
             ("SIGNING_KEY", signing_key.clone()),
@@ -51,27 +69,27 @@ impl Environment {
             ("TRUSTED_PROXIES", "1".to_owned()),
         ];
         let control = vec![
-            ("WORKSPACES", serde_json::to_string(&[declared(&pocket.workspace)])?),
-            ("GOOGLE_JWKS_URL", pocket.emulator.jwks_url()),
-            ("COMPUTE_ENDPOINT", pocket.emulator.endpoint()),
-            ("NUDGE_TOPIC", nudge_topic.to_owned()),
-            ("PUBSUB_EMULATOR_HOST", google.pubsub.clone()),
+            ("WORKSPACES", declared(around.workspaces)?),
+            ("GOOGLE_JWKS_URL", around.compute.jwks_url()),
+            ("COMPUTE_ENDPOINT", around.compute.endpoint()),
+            ("NUDGE_TOPIC", around.nudge_topic.to_owned()),
+            ("PUBSUB_EMULATOR_HOST", around.google.pubsub.clone()),
         ];
         let lifecycle = vec![
             ("SIGNING_KEY", signing_key),
             ("ISSUER", names::ISSUER.to_owned()),
             ("JWKS_URL", format!("{base}/.well-known/jwks.json")),
-            ("VM_AUDIENCE", base.clone()),
+            ("VM_AUDIENCE", base.to_owned()),
             ("VM_EMAILS", names::VM_ACCOUNT.to_owned()),
-            ("PUSH_AUDIENCE", base.clone()),
+            ("PUSH_AUDIENCE", base.to_owned()),
             ("PUSH_EMAILS", names::PUSH_ACCOUNT.to_owned()),
         ];
-        let reaper = vec![("SWEEP_AUDIENCE", base.clone()), ("SWEEP_EMAILS", names::SCHEDULER_ACCOUNT.to_owned())];
+        let reaper = vec![("SWEEP_AUDIENCE", base.to_owned()), ("SWEEP_EMAILS", names::SCHEDULER_ACCOUNT.to_owned())];
         Ok(Self { everybody, auth, control, lifecycle, reaper })
     }
 
     /// The environment of one function; its port comes on top.
-    pub(crate) fn for_function(&self, function: Function) -> Variables {
+    pub fn for_function(&self, function: Function) -> Variables {
         let own = match function {
             Function::Auth => vec![&self.auth],
             Function::Lifecycle => vec![&self.control, &self.lifecycle],
@@ -81,20 +99,34 @@ impl Environment {
     }
 }
 
-/// A workspace as Terraform declares it.
-fn declared(workspace: &Workspace) -> WorkspaceConfig {
-    let Policy { idle_limit, arrival_limit, hard_limit, .. } = workspace.policy;
+/// The workspaces as Terraform declares them.
+fn declared(workspaces: &[Workspace]) -> anyhow::Result<String> {
+    let configs: Vec<WorkspaceConfig> = workspaces.iter().map(declared_workspace).collect();
+    Ok(serde_json::to_string(&configs)?)
+}
+
+fn declared_workspace(workspace: &Workspace) -> WorkspaceConfig {
     WorkspaceConfig {
         id: workspace.id.to_string(),
         title: workspace.title.clone(),
         placements: workspace.placements.iter().map(declared_placement).collect(),
         disk: workspace.disk.clone(),
-        limits: LimitsConfig {
-            idle_seconds: Some(idle_limit.0),
-            arrival_seconds: Some(arrival_limit.0),
-            hard_seconds: Some(hard_limit.0),
-            ..LimitsConfig::default()
-        },
+        limits: declared_limits(&workspace.policy),
+    }
+}
+
+fn declared_limits(policy: &Policy) -> LimitsConfig {
+    let seconds = |limit: Seconds| Some(limit.0);
+    LimitsConfig {
+        idle_seconds: seconds(policy.idle_limit),
+        arrival_seconds: seconds(policy.arrival_limit),
+        hard_seconds: seconds(policy.hard_limit),
+        drain_seconds: seconds(policy.drain),
+        silence_seconds: seconds(policy.silence_limit),
+        heartbeat_seconds: seconds(policy.heartbeat_every),
+        placing_seconds: seconds(policy.placing_limit),
+        booting_seconds: seconds(policy.booting_limit),
+        stopping_seconds: seconds(policy.stopping_limit),
     }
 }
 
@@ -115,6 +147,7 @@ mod tests {
     use std::collections::HashMap;
 
     use clap::Parser as _;
+    use domain::WorkspaceId;
 
     use super::*;
 
@@ -130,7 +163,39 @@ mod tests {
         let args = Cli::try_parse_from(line).map(|cli| cli.args).unwrap();
         let ports = HashMap::from([("comfyui-main-a".to_owned(), 4001)]);
         let workspace = crate::cloud::workspace(&args, &ports).unwrap();
-        let json = serde_json::to_string(&[declared(&workspace)]).unwrap();
-        assert_eq!(wire::workspaces_from_json(&json).unwrap(), [workspace]);
+        let renamed = |place: &Placement| Placement { instance: format!("{}-2", place.instance), ..place.clone() };
+        let second = Workspace {
+            id: WorkspaceId::parse("second").unwrap(),
+            placements: workspace.placements.iter().map(renamed).collect(),
+            ..workspace.clone()
+        };
+        let both = [workspace, second];
+        assert_eq!(wire::workspaces_from_json(&declared(&both).unwrap()).unwrap(), both);
+    }
+
+    #[test]
+    fn every_limit_that_can_be_declared_is() {
+        let policy = Policy {
+            idle_limit: Seconds(61),
+            arrival_limit: Seconds(62),
+            hard_limit: Seconds(600),
+            drain: Seconds(11),
+            silence_limit: Seconds(63),
+            heartbeat_every: Seconds(6),
+            placing_limit: Seconds(64),
+            booting_limit: Seconds(65),
+            stopping_limit: Seconds(66),
+            ..Policy::default()
+        };
+        let args = Cli::try_parse_from(["pilotlight"]).map(|cli| cli.args).unwrap();
+        let workspace = Workspace { policy, ..crate::cloud::workspace(&args, &HashMap::new()).unwrap() };
+        let placements = workspace
+            .placements
+            .iter()
+            .cloned()
+            .map(|placement| Placement { origin: "http://127.0.0.1:4001".to_owned(), ..placement });
+        let workspace = Workspace { placements: placements.collect(), ..workspace };
+        let declared = declared(std::slice::from_ref(&workspace)).unwrap();
+        assert_eq!(wire::workspaces_from_json(&declared).unwrap(), [workspace]);
     }
 }

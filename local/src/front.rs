@@ -58,7 +58,7 @@ const OF_THE_CONNECTION: [HeaderName; 7] = [
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Everything the three functions answer.
-pub(crate) fn routes(functions: Arc<Functions>) -> Router {
+pub fn routes(functions: Arc<Functions>) -> Router {
     Router::new().route("/", any(by_route)).route("/{*path}", any(by_route)).with_state(functions)
 }
 
@@ -78,7 +78,7 @@ fn function_behind(path: &str) -> Function {
 
 /// Where Google's Pub/Sub emulator pushes to. It sends no tokens, so this door signs for it: lifecycle's check is never
 /// switched off.
-pub(crate) struct Door {
+pub struct Door {
     listener: TcpListener,
     url: String,
 }
@@ -92,29 +92,30 @@ struct Signing {
 
 impl Door {
     /// Bound on loopback; opened by [`Door::serve`].
-    pub(crate) async fn bind() -> anyhow::Result<Self> {
+    pub async fn bind() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("a port for pushes")?;
         let url = format!("http://{}", listener.local_addr()?);
         Ok(Self { listener, url })
     }
 
     /// Without a path.
-    pub(crate) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Signs pushes for `audience` and passes them on, for as long as it is polled.
-    pub(crate) async fn serve(
-        self,
-        functions: Arc<Functions>,
-        emulator: Weak<Emulator>,
-        audience: String,
-    ) -> anyhow::Result<()> {
-        let signing = Signing { functions, emulator, audience };
-        let router = Router::new().route("/push/{topic}", post(sign)).with_state(signing);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    /// Takes pushes, for as long as it is polled.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(self, pushes: Router) -> anyhow::Result<()> {
+        let service = pushes.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(self.listener, service).await.context("taking pushes")
     }
+}
+
+/// Signs pushes for `audience` and passes them on.
+pub fn pushes(functions: Arc<Functions>, emulator: Weak<Emulator>, audience: String) -> Router {
+    Router::new().route("/push/{topic}", post(sign)).with_state(Signing { functions, emulator, audience })
 }
 
 async fn sign(

@@ -1,26 +1,7 @@
-//! `cargo run`: Pilotlight on one machine. The page, the three functions and a pocket Google Cloud, all on loopback.
-//!
-//! Everything here stands in for Google's side, or puts the parts together. Nothing here runs on Cloud Run or on a VM.
-
-mod args;
-mod children;
-mod cloud;
-mod emulators;
-mod environment;
-mod front;
-mod functions;
-mod machines;
-mod names;
-mod panel;
-mod pocket;
-mod ports;
-mod process_group;
-mod processes;
-mod pubsub;
-mod scheduler;
-mod three_processes;
+//! `cargo run`: the pocket cloud, or one of the processes of its VMs.
 
 use clap::Parser;
+use local::{args, children, pocket};
 use service::{LogFormat, init_logs};
 
 /// What is started: the pocket cloud, or one of the processes of its VMs.

@@ -55,7 +55,7 @@ pub(crate) struct Pocket {
 ///
 /// # Errors
 /// When a part cannot be started; the message says which and what to do.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args) -> anyhow::Result<()> {
     let listener = listen(args.port).await?;
     if args.wants_emulators() {
         return three_processes::run(listener, &args).await;

@@ -12,19 +12,19 @@ use tokio::net::TcpSocket;
 /// with `SO_REUSEADDR`, gets it; the kernel gives it to nobody who asks for any port; and while the VM is off,
 /// connections are refused.
 #[derive(Debug)]
-pub(crate) struct HeldPorts {
+pub struct HeldPorts {
     sockets: Vec<(String, TcpSocket)>,
 }
 
 impl HeldPorts {
     /// A port for each name.
-    pub(crate) fn hold(names: &[String]) -> anyhow::Result<Self> {
+    pub fn hold(names: &[String]) -> anyhow::Result<Self> {
         let sockets = names.iter().map(|name| Ok((name.clone(), hold_one().context("looking for a free port")?)));
         Ok(Self { sockets: sockets.collect::<anyhow::Result<_>>()? })
     }
 
     /// Which port each name has.
-    pub(crate) fn ports(&self) -> anyhow::Result<HashMap<String, u16>> {
+    pub fn ports(&self) -> anyhow::Result<HashMap<String, u16>> {
         self.sockets.iter().map(|(name, socket)| Ok((name.clone(), socket.local_addr()?.port()))).collect()
     }
 }

@@ -9,27 +9,27 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 /// Real time in which a killed process is gone.
-pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(5);
+pub const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Starts a process at the head of a group of its own, with nothing to read and nobody to print to.
 ///
 /// # Errors
 /// When the program cannot be started; names it.
-pub(crate) fn spawn(mut command: Command) -> anyhow::Result<Child> {
+pub fn spawn(mut command: Command) -> anyhow::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).kill_on_drop(true);
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     command.spawn().with_context(|| format!("starting {program}"))
 }
 
 /// Sends a signal to a group.
-pub(crate) fn signal(group: u32, signal: Signal) {
+pub fn signal(group: u32, signal: Signal) {
     let Ok(pid) = i32::try_from(group) else { return };
     // A group that is gone already needs no signal.
     let _ = killpg(Pid::from_raw(pid), signal);
 }
 
 /// Asks the group to end, and ends it when it has not done so within `grace`.
-pub(crate) async fn end(child: &mut Child, grace: Duration) {
+pub async fn end(child: &mut Child, grace: Duration) {
     let Some(group) = child.id() else { return };
     signal(group, Signal::SIGTERM);
     if tokio::time::timeout(grace, child.wait()).await.is_err() {

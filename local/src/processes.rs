@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,17 +35,17 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// One of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Function {
+pub enum Function {
     Auth,
     Lifecycle,
     Reaper,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 3] = [Self::Auth, Self::Lifecycle, Self::Reaper];
+    pub const ALL: [Self; 3] = [Self::Auth, Self::Lifecycle, Self::Reaper];
 
     /// The name of its program.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Auth => "auth",
             Self::Lifecycle => "lifecycle",
@@ -53,13 +53,12 @@ impl Function {
         }
     }
 
-    /// Its program, which lies beside this one.
+    /// Its program in `folder`.
     ///
     /// # Errors
-    /// When it does not; says how to build it.
-    pub(crate) fn program(self) -> anyhow::Result<PathBuf> {
-        let own = std::env::current_exe().context("looking for this program's own file")?;
-        let program = own.with_file_name(self.name());
+    /// When it is not there; says how to build it.
+    pub fn program(self, folder: &Path) -> anyhow::Result<PathBuf> {
+        let program = folder.join(self.name());
         ensure!(
             program.is_file(),
             "{} is not there; build the three functions with: cargo build -p auth -p lifecycle -p reaper",
@@ -69,26 +68,35 @@ impl Function {
     }
 }
 
+/// The folder of this very program, where those of the functions lie too.
+///
+/// # Errors
+/// When the system does not say.
+pub fn own_folder() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("looking for this program's own file")?;
+    Ok(own.parent().context("this program's file lies in no folder")?.to_owned())
+}
+
 /// What runs beside this process and ends with it.
 #[derive(Debug, Default)]
-pub(crate) struct Companions {
+pub struct Companions {
     leaving: CancellationToken,
     lives: JoinSet<anyhow::Result<()>>,
 }
 
 impl Companions {
     /// Cancelled when everything is to end.
-    pub(crate) fn leaving(&self) -> CancellationToken {
+    pub fn leaving(&self) -> CancellationToken {
         self.leaving.clone()
     }
 
     /// One more; it ends by itself when it is told to leave.
-    pub(crate) fn add(&mut self, life: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn add(&mut self, life: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         self.lives.spawn(life);
     }
 
     /// Why one of them cannot go on; waits for ever while all can.
-    pub(crate) async fn first_failure(&mut self) -> anyhow::Error {
+    pub async fn first_failure(&mut self) -> anyhow::Error {
         // At most as many turns as there are companions.
         while let Some(ended) = self.lives.join_next().await {
             match ended {
@@ -101,7 +109,7 @@ impl Companions {
     }
 
     /// Ends them all, and waits until they have.
-    pub(crate) async fn end(mut self) {
+    pub async fn end(mut self) {
         self.leaving.cancel();
         while let Some(ended) = self.lives.join_next().await {
             if let Ok(Err(error)) = ended {
@@ -113,7 +121,7 @@ impl Companions {
 
 /// The three functions, wherever they listen at the moment.
 #[derive(Debug)]
-pub(crate) struct Functions {
+pub struct Functions {
     /// In the order of [`Function::ALL`].
     places: Vec<Arc<Place>>,
     _held_ports: HeldPorts,
@@ -121,7 +129,7 @@ pub(crate) struct Functions {
 
 /// A function for the panel.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct FunctionView {
+pub struct FunctionView {
     name: &'static str,
     /// Absent while it is dead.
     pid: Option<u32>,
@@ -140,11 +148,12 @@ struct Place {
 }
 
 impl Functions {
-    /// Starts the three, each with its variables and nothing else in its environment; returns when they answer.
+    /// Starts the three from `folder`, each with its variables and nothing else in its environment; returns when they answer.
     ///
     /// # Errors
     /// When one cannot be started, or ends at once.
-    pub(crate) async fn start(
+    pub async fn start(
+        folder: &Path,
         variables: impl Fn(Function) -> Variables,
         companions: &mut Companions,
     ) -> anyhow::Result<Arc<Self>> {
@@ -155,7 +164,7 @@ impl Functions {
             let port = ports.get(function.name()).context("a port for each function")?;
             let place = Place {
                 function,
-                program: function.program()?,
+                program: function.program(folder)?,
                 variables: variables(function),
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, *port)),
                 pid: Mutex::default(),
@@ -171,12 +180,17 @@ impl Functions {
     }
 
     /// Where a function listens while it lives.
-    pub(crate) fn address(&self, function: Function) -> Option<SocketAddr> {
+    pub fn address(&self, function: Function) -> Option<SocketAddr> {
         self.places.iter().find(|place| place.function == function).map(|place| place.address)
     }
 
+    /// The process of a function; absent while it is dead.
+    pub fn pid(&self, function: Function) -> Option<u32> {
+        self.places.iter().find(|place| place.function == function).and_then(|place| *place.pid())
+    }
+
     /// The three for the panel.
-    pub(crate) fn views(&self) -> Vec<FunctionView> {
+    pub fn views(&self) -> Vec<FunctionView> {
         self.places.iter().map(|place| place.view()).collect()
     }
 }

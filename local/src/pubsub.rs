@@ -24,23 +24,23 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 const PUBLISH_TIME_MAX: Duration = Duration::from_secs(6);
 
 /// What is published to.
-pub(crate) struct Topics {
+pub struct Topics {
     /// `projects/P/topics/T`
-    pub(crate) nudges: String,
+    pub nudges: String,
     events: Publisher,
 }
 
 /// What the topics are for.
-pub(crate) struct Declared<'a> {
+pub struct Declared<'a> {
     /// `host:port` of the emulator.
-    pub(crate) host: &'a str,
-    pub(crate) project: &'a str,
+    pub host: &'a str,
+    pub project: &'a str,
     /// Where pushes go: the door that signs them.
-    pub(crate) door: &'a str,
+    pub door: &'a str,
     /// Audience of their tokens.
-    pub(crate) audience: &'a str,
+    pub audience: &'a str,
     /// Policy seconds in one second of the emulator's clock.
-    pub(crate) rate: f64,
+    pub rate: f64,
 }
 
 impl Topics {
@@ -48,7 +48,7 @@ impl Topics {
     ///
     /// # Errors
     /// When the emulator does not take one of them.
-    pub(crate) async fn declare(declared: &Declared<'_>) -> anyhow::Result<Self> {
+    pub async fn declare(declared: &Declared<'_>) -> anyhow::Result<Self> {
         let made = tokio::time::timeout(CALL_TIME_MAX, make(declared)).await;
         made.context("Google's Pub/Sub emulator took too long")?.context("making topics and subscriptions")?;
         let events = declared.topic("compute-events");
@@ -67,7 +67,7 @@ impl Topics {
     ///
     /// # Errors
     /// When Pub/Sub does not take it.
-    pub(crate) async fn publish_event(&self, entry: String) -> anyhow::Result<()> {
+    pub async fn publish_event(&self, entry: String) -> anyhow::Result<()> {
         self.events.publish(Message::new().set_data(entry)).await.map(drop).context("Pub/Sub did not take the event")
     }
 }

@@ -7,17 +7,18 @@
 //!                                          └── Pub/Sub's emulator ◄── log sink
 //! ```
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use crate::args::Args;
 use crate::emulators::{self, Google};
-use crate::environment::Environment;
+use crate::environment::{Environment, Surroundings};
 use crate::front::{self, Door};
 use crate::panel::{self, Panel};
 use crate::pocket::Pocket;
-use crate::processes::{Companions, Function, Functions};
+use crate::processes::{self, Companions, Function, Functions};
 use crate::pubsub::{Declared, Topics};
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -25,13 +26,14 @@ use crate::pubsub::{Declared, Topics};
 /// # Errors
 /// When a part is missing or cannot be started; the message says which and what to do.
 pub(crate) async fn run(listener: TcpListener, args: &Args) -> anyhow::Result<()> {
+    let folder = processes::own_folder()?;
     for function in Function::ALL {
-        function.program()?;
+        function.program(&folder)?;
     }
     let mut companions = Companions::default();
-    let google = emulators::start(args, &mut companions).await?;
+    let google = emulators::start(&args.emulators(), &mut companions).await?;
     let mut pocket = Pocket::start(&listener, args, made_up_project()?).await?;
-    let result = serve(listener, &mut pocket, &google, &mut companions).await;
+    let result = serve(listener, &mut pocket, &folder, &google, &mut companions).await;
     companions.end().await;
     pocket.end().await;
     result
@@ -40,6 +42,7 @@ pub(crate) async fn run(listener: TcpListener, args: &Args) -> anyhow::Result<()
 async fn serve(
     listener: TcpListener,
     pocket: &mut Pocket,
+    folder: &Path,
     google: &Google,
     companions: &mut Companions,
 ) -> anyhow::Result<()> {
@@ -52,13 +55,13 @@ async fn serve(
         rate: pocket.clock.rate(),
     };
     let topics = Topics::declare(&declared).await?;
-    let environment = Environment::of(pocket, google, &topics.nudges)?;
-    let functions = Functions::start(|function| environment.for_function(function), companions).await?;
+    let environment = Environment::of(&surroundings(pocket, google, &topics.nudges))?;
+    let functions = Functions::start(folder, |function| environment.for_function(function), companions).await?;
     let panel = Panel { functions: Some(Arc::clone(&functions)), ..pocket.panel() };
     let limited = service::protect(panel::routes(panel), service::Limits::default());
     let router = front::routes(Arc::clone(&functions)).merge(limited);
     announce(pocket, google);
-    let pushes = door.serve(functions, Arc::downgrade(&pocket.emulator), pocket.base.clone());
+    let pushes = door.serve(front::pushes(functions, Arc::downgrade(&pocket.emulator), pocket.base.clone()));
     let beside = async {
         tokio::select! {
             failure = companions.first_failure() => failure,
@@ -67,6 +70,20 @@ async fn serve(
     };
     let publish = async |entry: String| topics.publish_event(entry).await;
     pocket.serve(listener, router, publish, beside).await
+}
+
+fn surroundings<'a>(pocket: &'a Pocket, google: &'a Google, nudge_topic: &'a str) -> Surroundings<'a> {
+    Surroundings {
+        project: &pocket.project,
+        workspaces: std::slice::from_ref(&pocket.workspace),
+        base: &pocket.base,
+        clock_setting: &pocket.clock_setting,
+        log_filter: &pocket.log_filter,
+        password: &pocket.password,
+        compute: &pocket.emulator,
+        google,
+        nudge_topic,
+    }
 }
 
 /// Nobody else's, so that emulators that run already may hold more than this run.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// Pushes are told in the log; sweeps come seldom enough not to be taken for redelivery.
-const ARGS: [&str; 6] = ["--speed", "30", "--sweep-every", "90s", "--log-filter", "info,pilotlight::front=debug"];
+const ARGS: [&str; 6] = ["--speed", "30", "--sweep-every", "90s", "--log-filter", "info,local::front=debug"];
 /// Of the pocket cloud's subscriptions: the fewest that Pub/Sub knows.
 const ATTEMPTS: usize = 5;
 
