@@ -180,8 +180,11 @@ pub(crate) async fn runs(
         return Err(ApiError::bad_request("invalid_query", detail));
     }
     let workspace = app.workspace(&id)?;
-    let runs = app.parts.store.runs(&workspace.id, query.before, limit).await?;
-    let next = (runs.len() == limit).then(|| runs.last().map(|run| run.number)).flatten();
+    // One more than asked for tells whether there is another page.
+    let mut runs = app.parts.store.runs(&workspace.id, query.before, limit + 1).await?;
+    let more = runs.len() > limit;
+    runs.truncate(limit);
+    let next = runs.last().map(|run| run.number).filter(|_| more);
     Ok(Json(RunsReply { runs: runs.into_iter().map(RunView::from).collect(), next }))
 }
 
