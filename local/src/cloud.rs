@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use compute_emulator::{Config, InstanceSpec, RegionalDiskSpec};
-use domain::{MicroUsd, Placement, Policy, Workspace, WorkspaceId};
+use domain::{Calendar, MicroUsd, Placement, Policy, Workspace, WorkspaceId};
 use platform::compute::WORKSPACE_LABEL;
 
 use crate::args::Args;
 use crate::names;
 
-/// List prices of a g2-standard-4 with one L4 in us-central1, standard and Spot (2026-07-30).
+/// List prices of a g2-standard-4 with one L4 in us-central1, standard and Spot, and the day of that list.
 const USD_PER_HOUR: MicroUsd = MicroUsd(706_800);
 const USD_PER_HOUR_SPOT: MicroUsd = MicroUsd(397_300);
+const PRICE_DATE: &str = "2026-07-30";
 const MACHINE_TYPE: &str = "g2-standard-4";
 const ACCELERATOR: &str = "nvidia-l4";
 const DISK_GB: u64 = 200;
@@ -43,6 +44,7 @@ pub(crate) fn workspace(args: &Args, gateway_ports: &HashMap<String, u16>) -> an
             machine_type: MACHINE_TYPE.to_owned(),
             accelerator: ACCELERATOR.to_owned(),
             usd_per_hour: if spot { USD_PER_HOUR_SPOT } else { USD_PER_HOUR },
+            price_date: Some(PRICE_DATE.to_owned()),
         })
         .collect();
     Ok(Workspace {
@@ -50,6 +52,7 @@ pub(crate) fn workspace(args: &Args, gateway_ports: &HashMap<String, u16>) -> an
         title: "ComfyUI".to_owned(),
         placements,
         disk: Some(names::DISK.to_owned()),
+        calendar: Calendar::default(),
         policy,
     })
 }

@@ -111,6 +111,7 @@ fn declared_workspace(workspace: &Workspace) -> WorkspaceConfig {
         title: workspace.title.clone(),
         placements: workspace.placements.iter().map(declared_placement).collect(),
         disk: workspace.disk.clone(),
+        time_zone: Some(workspace.calendar.zone().to_owned()),
         limits: declared_limits(&workspace.policy),
     }
 }
@@ -138,6 +139,7 @@ fn declared_placement(placement: &Placement) -> PlacementConfig {
         machine_type: placement.machine_type.clone(),
         accelerator: placement.accelerator.clone(),
         usd_per_hour: placement.usd_per_hour.dollars(),
+        price_date: placement.price_date.clone(),
         origin: placement.origin.clone(),
     }
 }

@@ -29,11 +29,11 @@ pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp,
 const CALL_AGAIN_AFTER: Seconds = Seconds(10);
 
 /// Compute Engine has accepted the announced call.
-pub(crate) fn accept_call(record: &mut Record, operation: String, now: Timestamp) {
+pub(crate) fn accept_call(record: &mut Record, operation: String, now: Timestamp, workspace: &Workspace) {
     let Some(call) = record.call.as_mut() else { return };
     call.operation = Some(operation);
     if matches!(call.action, Action::StartInstance { .. }) {
-        record.billed_since = Some(now);
+        record.begin_billing(now, workspace);
     }
 }
 
@@ -50,6 +50,7 @@ pub(crate) fn take_failure(
     let starting = matches!(action, Some(Action::StartInstance { .. }));
     if starting && record.instance_id.is_none() {
         record.billed_since = None;
+        record.price = None;
     }
     if starting && record.phase != Phase::Placing {
         // A start that nobody waits for any more.

@@ -64,7 +64,7 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
         Event::Heartbeat(heartbeat) => nudge = take_heartbeat(&mut next, heartbeat, now, policy)?,
         Event::InstanceSeen(seen) => ended = take_sight(&mut next, &seen, now, workspace),
         Event::CallIntended(action) => announce_call(&mut next, action, now, policy),
-        Event::CallAccepted { operation } => accept_call(&mut next, operation, now),
+        Event::CallAccepted { operation } => accept_call(&mut next, operation, now, workspace),
         Event::OperationDone => next.call = None,
         Event::OperationFailed(error) => ended = take_failure(&mut next, error, now, workspace),
         Event::Preempted { instance_id } => nudge = note_preemption(&mut next, instance_id),
@@ -75,6 +75,12 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
                 || matches!(next.phase, Phase::Placing | Phase::Booting | Phase::Stopping)
                 || (next.call.is_some() && !next.phase.expects_machine());
         }
+    }
+    // Here alone, whatever has turned the phase.
+    if let Some(run) = ended.as_mut() {
+        run.in_phases = record.phase_times(now);
+    } else if next.phase != record.phase {
+        next.in_phases = record.phase_times(now);
     }
     nudge |= next.phase != record.phase && matches!(next.phase, Phase::Placing | Phase::Stopping);
     let save = worth_saving(record, &next, now, policy);
@@ -214,12 +220,14 @@ fn note_preemption(record: &mut Record, instance_id: u64) -> bool {
     ours && up
 }
 
-fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp) {
+fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp, workspace: &Workspace) {
     record.phase = Phase::Booting;
     record.phase_since = now;
     record.instance_id = Some(instance_id);
     record.call = None;
-    record.billed_since = record.billed_since.or(Some(now));
+    if record.billed_since.is_none() {
+        record.begin_billing(now, workspace);
+    }
     let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new() };
     record.boot = record.boot.take().map(|boot| boot.at(report, now));
 }
@@ -244,7 +252,7 @@ fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspac
     let settled = !record.call.as_ref().is_some_and(|call| call.is_outstanding(now));
     match (record.phase, seen.status) {
         (Phase::Placing, InstanceStatus::Running) if ours && settled => {
-            enter_booting(record, seen.instance_id, now);
+            enter_booting(record, seen.instance_id, now, workspace);
             None
         }
         (Phase::Booting | Phase::Ready | Phase::Draining, status) if ours && status.is_down() => {

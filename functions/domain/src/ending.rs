@@ -1,6 +1,7 @@
 //! How a run ends: the wish goes, the machine follows, the receipt stays.
 
 use crate::cost::billed;
+use crate::phase_times::PhaseTimes;
 use crate::record::{LastStop, Phase, Record, Run, StopReason, Wish};
 use crate::time::{Seconds, Timestamp};
 use crate::workspace::Workspace;
@@ -18,11 +19,8 @@ pub(crate) fn stop(record: &mut Record, reason: StopReason, now: Timestamp) {
 pub(crate) fn end_run(record: &mut Record, reason: StopReason, now: Timestamp, workspace: &Workspace) -> Option<Run> {
     let started_at = record.started_at?;
     let placement = record.placement.as_deref().and_then(|instance| workspace.placement(instance));
-    let per_hour = placement.map(|placement| placement.usd_per_hour).unwrap_or_default();
     let signal = record.last_active.map(|activity| activity.signal);
-    let cost = record.run_cost(now, per_hour);
-    // A run that was never ready was not idle either: it was coming up.
-    let idle = if record.ready_at.is_some() { record.idle_time(now) } else { Seconds(0) };
+    let cost = record.run_cost(now, workspace);
     let run = Run {
         number: record.run,
         started_at,
@@ -33,14 +31,14 @@ pub(crate) fn end_run(record: &mut Record, reason: StopReason, now: Timestamp, w
         failure: record.failure.as_ref().map(|failure| failure.code),
         instance: record.placement.clone(),
         zone: placement.map(|placement| placement.zone.clone()),
+        // Filled in where the event is decided, as every turn's is.
+        in_phases: PhaseTimes::default(),
         billed: record.billed_since.map_or(Seconds(0), |since| billed(since, now)),
+        price: record.price(workspace),
         cost,
-        idle_cost: per_hour.for_time(idle).min(cost),
+        idle_cost: record.idle_cost(now, workspace),
     };
-    record.month = match record.billed_since {
-        Some(since) => record.month.with(since, now, per_hour),
-        None => record.month.at(now),
-    };
+    record.month = record.month_cost(now, workspace);
     record.last_stop = Some(LastStop { run: record.run, reason, at: now, signal, cost, lasted: now.since(started_at) });
     *record = Record {
         phase: if record.failure.is_some() { Phase::Failed } else { Phase::Stopped },

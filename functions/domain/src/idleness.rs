@@ -34,20 +34,24 @@ pub(crate) fn note_activity(record: &mut Record, activity: Activity, now: Timest
     if !newer {
         return;
     }
-    let quiet_since = record.last_active.map(|last| last.at).max(record.ready_at);
-    if let Some(since) = quiet_since {
-        let gap = activity.at.since(since);
-        // Shorter gaps are the time between two heartbeats, or went unwritten.
-        if gap > write_threshold(policy) + policy.heartbeat_every + policy.heartbeat_every {
-            record.idle += gap;
-        }
-    }
+    record.idle = record.idle_time(activity.at, policy);
     record.last_active = Some(activity);
     if record.phase.is_open() {
         move_stop_at(record, activity.at + policy.idle_limit);
         if record.phase == Phase::Draining && activity.at + policy.idle_limit > now {
             keep_running(record, now);
         }
+    }
+}
+
+impl Record {
+    /// Time of this run spent on no activity, up to `now`.
+    pub fn idle_time(&self, now: Timestamp, policy: &Policy) -> Seconds {
+        let quiet_since = self.last_active.map(|last| last.at).max(self.ready_at);
+        let gap = quiet_since.map_or(Seconds(0), |since| now.since(since));
+        // Shorter gaps are the time between two heartbeats of a busy machine, or went unwritten.
+        let counts = gap > write_threshold(policy) + policy.heartbeat_every + policy.heartbeat_every;
+        if counts { self.idle + gap } else { self.idle }
     }
 }
 

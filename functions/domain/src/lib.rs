@@ -12,14 +12,17 @@
 //! | what must be done to the machines next? | [`next_step`] (`step.rs`) |
 //! | what must the reaper repair? | [`plan`] (`plan.rs`) |
 //! | who may do what, for how long? | `session.rs`, `ticket.rs`, `throttle.rs` |
-//! | what did it cost? | `cost.rs` |
+//! | what did it cost? | `cost.rs`, `calendar.rs` |
+//! | how long was it in each phase? | `phase_times.rs` |
 
+mod calendar;
 mod calls;
 mod cost;
 mod decide;
 mod ending;
 mod event;
 mod idleness;
+mod phase_times;
 mod plan;
 mod record;
 mod session;
@@ -29,10 +32,12 @@ mod ticket;
 mod time;
 mod workspace;
 
-pub use cost::{MicroUsd, Month};
+pub use calendar::Calendar;
+pub use cost::{MicroUsd, Month, Price};
 pub use decide::{Decision, Denied, decide};
 pub use event::{Event, Heartbeat, OperationError, OperationErrorKind, Reading};
 pub use idleness::{due_at, write_threshold};
+pub use phase_times::PhaseTimes;
 pub use plan::{Repair, UpInstance, plan};
 pub use record::{
     Activity, Boot, BootReport, BootStep, Call, Failure, FailureCode, LastStop, Phase, Record, Run, RunNumber, Signal,

@@ -10,7 +10,8 @@
 //!     └────────────── all terminated ───── Stopping ◄────────────────────┘
 //! ```
 
-use crate::cost::{MicroUsd, Month};
+use crate::cost::{MicroUsd, Month, Price};
+use crate::phase_times::PhaseTimes;
 use crate::step::Action;
 use crate::time::{Seconds, Timestamp};
 
@@ -225,8 +226,12 @@ pub struct Run {
     /// The instance that carried it, if any did.
     pub instance: Option<String>,
     pub zone: Option<String>,
+    /// How long it was in each phase: together, from `started_at` to `ended_at`.
+    pub in_phases: PhaseTimes,
     /// Time billed.
     pub billed: Seconds,
+    /// What it was reckoned at; `None` where its placement was declared no more.
+    pub price: Option<Price>,
     pub cost: MicroUsd,
     /// The part of the cost that was spent on no activity.
     pub idle_cost: MicroUsd,
@@ -252,6 +257,10 @@ pub struct Record {
     pub ready_at: Option<Timestamp>,
     /// Since when Google bills the instance.
     pub billed_since: Option<Timestamp>,
+    /// What it was declared to cost then; see [`Record::price`].
+    pub price: Option<Price>,
+    /// Time of this run in the phases before the one it is in.
+    pub in_phases: PhaseTimes,
     pub last_active: Option<Activity>,
     /// What the VM's last heartbeat that knew said is going on.
     pub working: Option<Signal>,
@@ -275,14 +284,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// What the current or last run has cost up to `now`, at its placement's price.
-    pub fn run_cost(&self, now: Timestamp, per_hour: MicroUsd) -> MicroUsd {
-        self.billed_since.map_or(MicroUsd(0), |since| per_hour.for_time(crate::cost::billed(since, now)))
-    }
-
-    /// Time of this run spent on no activity, up to `now`.
-    pub fn idle_time(&self, now: Timestamp) -> Seconds {
-        let quiet_since = self.last_active.map(|activity| activity.at).max(self.ready_at);
-        self.idle + quiet_since.map_or(Seconds(0), |since| now.since(since))
+    /// How long this run has been in each phase up to `now`; nothing where none is under way.
+    pub(crate) fn phase_times(&self, now: Timestamp) -> PhaseTimes {
+        self.started_at.map_or_else(PhaseTimes::default, |started| self.in_phases.until(now.since(started), self.phase))
     }
 }

@@ -84,6 +84,7 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::Calendar;
     use crate::cost::MicroUsd;
     use crate::record::Phase;
     use crate::session::{Role, SESSION_LIFE};
@@ -99,6 +100,7 @@ mod tests {
             machine_type: "g2-standard-4".to_owned(),
             accelerator: String::new(),
             usd_per_hour: MicroUsd(700_000),
+            price_date: None,
             origin: format!("https://{name}.example.com"),
         };
         Workspace {
@@ -106,6 +108,7 @@ mod tests {
             title: String::new(),
             placements: vec![placement("a"), placement("b")],
             disk: None,
+            calendar: Calendar::default(),
             policy: Policy::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::calendar::Calendar;
 use crate::cost::MicroUsd;
 use crate::time::Seconds;
 
@@ -60,6 +61,8 @@ pub struct Placement {
     pub accelerator: String,
     /// List price while it is up, per hour.
     pub usd_per_hour: MicroUsd,
+    /// Day of the list that the price is from, `2026-07-30`; `None` where nobody has said.
+    pub price_date: Option<String>,
     /// Where the gateway of this instance is reached, such as `https://comfy.example.com`: scheme, host, port.
     pub origin: String,
 }
@@ -73,6 +76,8 @@ pub struct Workspace {
     pub placements: Vec<Placement>,
     /// The regional data disk that moves between placements; `None` where the only placement keeps its own.
     pub disk: Option<String>,
+    /// The months that its cost is summed in.
+    pub calendar: Calendar,
     pub policy: Policy,
 }
 

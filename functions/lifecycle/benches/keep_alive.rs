@@ -11,8 +11,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use domain::{
-    MicroUsd, Phase, Placement, Policy, Record, Role, SESSION_LIFE, Seconds, Session, Wish, Workspace, WorkspaceId,
-    due_at,
+    Calendar, MicroUsd, Phase, Placement, Policy, Record, Role, SESSION_LIFE, Seconds, Session, Wish, Workspace,
+    WorkspaceId, due_at,
 };
 use lifecycle::{App, Parts};
 use platform::clock::{Clock, SystemClock};
@@ -50,9 +50,11 @@ fn workspace() -> Workspace {
             machine_type: "g2-standard-4".into(),
             accelerator: "nvidia-l4".into(),
             usd_per_hour: MicroUsd(706_800),
+            price_date: None,
             origin: "https://a.example.com".into(),
         }],
         disk: None,
+        calendar: Calendar::default(),
         policy: Policy::default(),
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::{
-    MicroUsd, Phase, Placement, Policy, Record, Seconds, Timestamp, UpInstance, Wish, Workspace, WorkspaceId, due_at,
+    Calendar, MicroUsd, Phase, Placement, Policy, Record, Seconds, Timestamp, UpInstance, Wish, Workspace, WorkspaceId,
+    due_at,
 };
 use platform::clock::{Clock, SystemClock};
 use platform::compute::fake::FakeCompute;
@@ -41,9 +42,11 @@ fn workspace(number: usize) -> Workspace {
             machine_type: "g2-standard-4".into(),
             accelerator: "nvidia-l4".into(),
             usd_per_hour: MicroUsd(706_800),
+            price_date: None,
             origin: "https://a.example.com".into(),
         }],
         disk: None,
+        calendar: Calendar::default(),
         policy: Policy::default(),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use domain::{MicroUsd, Placement, Policy, Seconds, Workspace, WorkspaceId};
+use domain::{Calendar, MicroUsd, Placement, Policy, Seconds, Workspace, WorkspaceId};
 use serde::{Deserialize, Serialize};
+
+use crate::calendar::Calendars;
 
 /// A declared workspace.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,6 +17,9 @@ pub struct WorkspaceConfig {
     /// Name of the regional data disk; absent where the only placement keeps its own.
     #[serde(default)]
     pub disk: Option<String>,
+    /// Whose months its cost is summed in: a name of the IANA database such as `Europe/Berlin`; `UTC` when absent.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     #[serde(default)]
     pub limits: LimitsConfig,
 }
@@ -31,6 +36,9 @@ pub struct PlacementConfig {
     #[serde(default)]
     pub accelerator: String,
     pub usd_per_hour: f64,
+    /// Day of the price list, `2026-07-30`; absent where it is not known.
+    #[serde(default)]
+    pub price_date: Option<String>,
     pub origin: String,
 }
 
@@ -74,7 +82,9 @@ pub fn workspaces_from_json(json: &str) -> Result<Vec<Workspace>, ConfigError> {
     if configs.is_empty() {
         return Err(ConfigError("the list of workspaces is empty; expected at least one".into()));
     }
-    let workspaces = configs.into_iter().map(WorkspaceConfig::workspace).collect::<Result<Vec<_>, _>>()?;
+    let mut calendars = Calendars::default();
+    let workspaces =
+        configs.into_iter().map(|config| config.workspace(&mut calendars)).collect::<Result<Vec<_>, _>>()?;
     let mut names: Vec<&str> = workspaces.iter().map(|workspace| workspace.id.as_str()).collect();
     let mut instances: Vec<&str> =
         workspaces.iter().flat_map(|workspace| &workspace.placements).map(|place| place.instance.as_str()).collect();
@@ -88,7 +98,7 @@ pub fn workspaces_from_json(json: &str) -> Result<Vec<Workspace>, ConfigError> {
 }
 
 impl WorkspaceConfig {
-    fn workspace(self) -> Result<Workspace, ConfigError> {
+    fn workspace(self, calendars: &mut Calendars) -> Result<Workspace, ConfigError> {
         let id = WorkspaceId::parse(&self.id).map_err(|error| ConfigError(error.to_string()))?;
         let wrong = |what: String| ConfigError(format!("workspace {id}: {what}"));
         if self.placements.is_empty() {
@@ -101,7 +111,11 @@ impl WorkspaceConfig {
             self.placements.into_iter().map(|place| place.placement().map_err(wrong)).collect::<Result<Vec<_>, _>>()?;
         let policy = self.limits.policy();
         policy.check().map_err(|error| wrong(error.to_string()))?;
-        Ok(Workspace { id: id.clone(), title: self.title, placements, disk: self.disk, policy })
+        let calendar = match &self.time_zone {
+            Some(zone) => calendars.of(zone).map_err(wrong)?,
+            None => Calendar::default(),
+        };
+        Ok(Workspace { id: id.clone(), title: self.title, placements, disk: self.disk, calendar, policy })
     }
 }
 
@@ -118,6 +132,7 @@ impl PlacementConfig {
                 self.origin
             ));
         }
+        self.price_date.as_deref().map_or(Ok(()), check_price_date)?;
         Ok(Placement {
             instance: self.instance,
             zone: self.zone,
@@ -125,8 +140,18 @@ impl PlacementConfig {
             machine_type: self.machine_type,
             accelerator: self.accelerator,
             usd_per_hour: MicroUsd((self.usd_per_hour * 1e6).round() as u64),
+            price_date: self.price_date,
             origin: self.origin,
         })
+    }
+}
+
+/// A day of the calendar, written as the page expects it.
+fn check_price_date(text: &str) -> Result<(), String> {
+    let date: Option<jiff::civil::Date> = text.parse().ok();
+    match date {
+        Some(date) if date.to_string() == text => Ok(()),
+        _ => Err(format!("price_date is {text:?}; expected the day of the price list such as \"2026-07-30\"")),
     }
 }
 
@@ -164,7 +189,44 @@ mod tests {
     fn a_plain_workspace_is_read_with_the_usual_limits() {
         let workspaces = one(|_| ()).unwrap();
         assert_eq!(workspaces[0].placements[0].usd_per_hour, MicroUsd(706_800));
+        assert_eq!(workspaces[0].placements[0].price_date, None);
         assert_eq!(workspaces[0].policy, Policy::default());
+        assert_eq!(workspaces[0].calendar, Calendar::default());
+    }
+
+    #[test]
+    fn a_price_has_the_day_of_its_list() {
+        let workspaces = one(|workspace| workspace["placements"][0]["price_date"] = "2024-02-29".into()).unwrap();
+        assert_eq!(workspaces[0].placements[0].price_date.as_deref(), Some("2024-02-29"));
+    }
+
+    #[test]
+    fn a_price_of_no_day_is_refused() {
+        for wrong in ["2026-02-29", "2026-7-30", "30 July 2026", "20260730", "2026-07-30T00:00:00", ""] {
+            let error = one(|workspace| workspace["placements"][0]["price_date"] = wrong.into()).unwrap_err();
+            let told = format!(
+                "workspace main: price_date is {wrong:?}; expected the day of the price list such as \"2026-07-30\""
+            );
+            assert_eq!(error.to_string(), told);
+        }
+    }
+
+    #[test]
+    fn a_workspace_reckons_in_the_months_of_its_zone() {
+        let workspaces = one(|workspace| workspace["time_zone"] = "Europe/Berlin".into()).unwrap();
+        assert_eq!(workspaces[0].calendar.zone(), "Europe/Berlin");
+        assert_eq!(one(|workspace| workspace["time_zone"] = "UTC".into()).unwrap()[0].calendar, Calendar::default());
+    }
+
+    #[test]
+    fn a_zone_that_is_not_known_is_refused_by_name() {
+        for wrong in ["Mars/Olympus", "", "+02:00", "../etc/passwd"] {
+            let error = one(|workspace| workspace["time_zone"] = wrong.into()).unwrap_err();
+            let told = format!(
+                "workspace main: time_zone is {wrong:?}; expected a name of the IANA database such as \"Europe/Berlin\""
+            );
+            assert_eq!(error.to_string(), told);
+        }
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod tests {
             machine_type: "e2-standard-4".into(),
             accelerator: accelerator.into(),
             usd_per_hour: MicroUsd(0),
+            price_date: None,
             origin: "https://a.example.com".into(),
         };
         assert_eq!(machine_name(&named("nvidia-l4")), "NVIDIA L4");

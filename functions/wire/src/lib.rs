@@ -1,6 +1,7 @@
 //! What crosses a process: the JSON of browsers, VMs and Pub/Sub, the claims of our tokens, and the configuration of
 //! workspaces. Shapes and conversions only; what they mean is decided in `domain`.
 
+mod calendar;
 mod claims;
 mod config;
 mod failure;
@@ -22,6 +23,6 @@ pub use problem::{PROBLEM_JSON, Problem};
 pub use requests::{ExtendBody, KeepAliveBody, LoginBody, LoginReply, SessionReply, TicketReply, UserView};
 pub use time::Rfc3339;
 pub use view::{
-    BootStepView, BootView, CostView, LastStopView, LimitsView, PlacementView, RunView, RunsReply, WorkspaceView,
-    WorkspacesReply,
+    BootStepView, BootView, CostView, LastStopView, LimitsView, PhaseSecondsView, PlacementView, RunView, RunsReply,
+    WorkspaceView, WorkspacesReply,
 };

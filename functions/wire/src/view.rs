@@ -1,6 +1,6 @@
 //! The view: a workspace as its page shows it.
 
-use domain::{BootStep, MicroUsd, Phase, Placement, Record, Run, Seconds, StepTime, Timestamp, Workspace};
+use domain::{BootStep, MicroUsd, Phase, PhaseTimes, Placement, Price, Record, Run, StepTime, Timestamp, Workspace};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{FailureView, failure_view};
@@ -59,7 +59,10 @@ pub struct PlacementView {
     pub spot: bool,
     pub machine_type: String,
     pub accelerator: String,
+    /// While a run is up, the price that it is reckoned at.
     pub usd_per_hour: f64,
+    /// Day of the price list, `2026-07-30`; null where it is not known.
+    pub price_date: Option<String>,
 }
 
 /// How far a boot is.
@@ -141,9 +144,25 @@ pub struct RunView {
     pub failure: Option<String>,
     pub instance: Option<String>,
     pub zone: Option<String>,
+    pub seconds: PhaseSecondsView,
     pub billed_seconds: u64,
+    /// What it was reckoned at, and the day of that price list; null where it is not known.
+    pub usd_per_hour: Option<f64>,
+    pub price_date: Option<String>,
     pub cost_usd: f64,
+    /// The part of `cost_usd` spent on no activity.
     pub idle_usd: f64,
+}
+
+/// How long a run was in each phase: together, from its start to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PhaseSecondsView {
+    pub placing: u64,
+    pub booting: u64,
+    pub ready: u64,
+    pub draining: u64,
+    pub stopping: u64,
 }
 
 /// `GET /api/workspaces/{id}/runs`
@@ -178,7 +197,7 @@ impl WorkspaceView {
             phase: phase_name(record.phase),
             run: record.run,
             now: Rfc3339(now),
-            placement: placement.map(PlacementView::from),
+            placement: placement.map(|placement| placement_view(placement, record.price.as_ref())),
             boot: boot_view(record, now),
             started_at: moment(record.started_at),
             ready_at: moment(record.ready_at),
@@ -190,7 +209,7 @@ impl WorkspaceView {
             drain_ends_at: moment(record.drain_ends_at),
             ending: record.ending.map(name),
             opened: record.last_active.is_some(),
-            cost: cost_view(record, placement, now),
+            cost: cost_view(record, workspace, now),
             last_stop: record.last_stop.as_ref().map(|stop| LastStopView {
                 reason: name(stop.reason),
                 at: Rfc3339(stop.at),
@@ -232,16 +251,17 @@ fn poll_after_ms(record: &Record, now: Timestamp, clock_rate: f64) -> u64 {
     paced.min(until_next).max(POLL_LEAST_MS)
 }
 
-impl From<&Placement> for PlacementView {
-    fn from(placement: &Placement) -> Self {
-        Self {
-            instance: placement.instance.clone(),
-            zone: placement.zone.clone(),
-            spot: placement.spot,
-            machine_type: placement.machine_type.clone(),
-            accelerator: placement.accelerator.clone(),
-            usd_per_hour: placement.usd_per_hour.dollars(),
-        }
+/// A placement, at the price that a run which is up is reckoned at, else at what is declared.
+fn placement_view(placement: &Placement, run_price: Option<&Price>) -> PlacementView {
+    let Price { per_hour, date } = run_price.cloned().unwrap_or_else(|| placement.into());
+    PlacementView {
+        instance: placement.instance.clone(),
+        zone: placement.zone.clone(),
+        spot: placement.spot,
+        machine_type: placement.machine_type.clone(),
+        accelerator: placement.accelerator.clone(),
+        usd_per_hour: per_hour.dollars(),
+        price_date: date,
     }
 }
 
@@ -266,18 +286,11 @@ fn boot_view(record: &Record, now: Timestamp) -> Option<BootView> {
     })
 }
 
-fn cost_view(record: &Record, placement: Option<&Placement>, now: Timestamp) -> CostView {
-    let per_hour = placement.map(|placement| placement.usd_per_hour).unwrap_or_default();
-    let run = record.run_cost(now, per_hour);
-    let idle = if record.ready_at.is_some() { record.idle_time(now) } else { Seconds(0) };
-    let month = match record.billed_since {
-        Some(since) => record.month.with(since, now, per_hour),
-        None => record.month.at(now),
-    };
+fn cost_view(record: &Record, workspace: &Workspace, now: Timestamp) -> CostView {
     CostView {
-        run_usd: run.dollars(),
-        month_usd: month.spent.dollars(),
-        idle_usd: per_hour.for_time(idle).min(run).dollars(),
+        run_usd: record.run_cost(now, workspace).dollars(),
+        month_usd: record.month_cost(now, workspace).spent.dollars(),
+        idle_usd: record.idle_cost(now, workspace).dollars(),
     }
 }
 
@@ -293,9 +306,24 @@ impl From<Run> for RunView {
             failure: run.failure.map(name),
             instance: run.instance,
             zone: run.zone,
+            seconds: run.in_phases.into(),
             billed_seconds: run.billed.0,
+            usd_per_hour: run.price.as_ref().map(|price| price.per_hour.dollars()),
+            price_date: run.price.and_then(|price| price.date),
             cost_usd: MicroUsd::dollars(run.cost),
             idle_usd: run.idle_cost.dollars(),
+        }
+    }
+}
+
+impl From<PhaseTimes> for PhaseSecondsView {
+    fn from(times: PhaseTimes) -> Self {
+        Self {
+            placing: times.placing.0,
+            booting: times.booting.0,
+            ready: times.ready.0,
+            draining: times.draining.0,
+            stopping: times.stopping.0,
         }
     }
 }

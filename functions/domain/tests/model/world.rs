@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use domain::{
-    Action, Call, Event, InstanceSeen, InstanceStatus, LastStop, MicroUsd, Month, Placement, Policy, Record, RunNumber,
-    Seconds, Timestamp, Wish, Workspace, WorkspaceId,
+    Action, Calendar, Call, Event, InstanceSeen, InstanceStatus, LastStop, MicroUsd, Month, PhaseTimes, Placement,
+    Policy, Record, RunNumber, Seconds, Timestamp, Wish, Workspace, WorkspaceId,
 };
 
 /// One tick of a model's clock. The domain allows clocks to differ by just this much.
@@ -209,6 +209,7 @@ pub(crate) fn workspace(placements: usize, disk: bool, policy: Policy) -> Worksp
         machine_type: "g2-standard-4".to_owned(),
         accelerator: "nvidia-l4".to_owned(),
         usd_per_hour: MicroUsd(700_000),
+        price_date: None,
         origin: format!("https://{name}.example.com"),
     };
     Workspace {
@@ -216,6 +217,7 @@ pub(crate) fn workspace(placements: usize, disk: bool, policy: Policy) -> Worksp
         title: "ComfyUI".to_owned(),
         placements: INSTANCES.iter().take(placements).map(placement).collect(),
         disk: disk.then(|| "data".to_owned()),
+        calendar: Calendar::default(),
         policy,
     }
 }
@@ -226,6 +228,8 @@ pub(crate) fn without_receipts(mut record: Record) -> Record {
     record.usual = Vec::new();
     record.month = Month::default();
     record.billed_since = None;
+    record.price = None;
+    record.in_phases = PhaseTimes::default();
     record.idle = Seconds(0);
     record.last_stop = record.last_stop.map(|last| LastStop {
         at: Timestamp::default(),

@@ -1,8 +1,9 @@
 //! One workspace of two placements, and records brought to each phase by the real rules.
 
 use domain::{
-    Action, Decision, Event, Heartbeat, InstanceSeen, InstanceStatus, MicroUsd, OperationError, OperationErrorKind,
-    Phase, Placement, Policy, Reading, Record, Seconds, Signal, Timestamp, Workspace, WorkspaceId, decide,
+    Action, Calendar, Decision, Event, Heartbeat, InstanceSeen, InstanceStatus, MicroUsd, OperationError,
+    OperationErrorKind, Phase, Placement, Policy, Reading, Record, Seconds, Signal, Timestamp, Workspace, WorkspaceId,
+    decide,
 };
 
 /// 2026-11-22T18:00:00Z, a moment like any other.
@@ -24,6 +25,7 @@ pub(crate) fn workspace() -> Workspace {
         machine_type: "g2-standard-4".to_owned(),
         accelerator: "nvidia-l4".to_owned(),
         usd_per_hour: MicroUsd(720_000),
+        price_date: None,
         origin: format!("https://{name}.example.com"),
     };
     Workspace {
@@ -31,6 +33,7 @@ pub(crate) fn workspace() -> Workspace {
         title: "ComfyUI".to_owned(),
         placements: vec![placement("a"), placement("b")],
         disk: Some("data".to_owned()),
+        calendar: Calendar::default(),
         policy: Policy::default(),
     }
 }

@@ -9,4 +9,5 @@ mod fixture;
 mod idleness;
 mod phases;
 mod plans;
+mod receipts;
 mod steps;

@@ -8,7 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use domain::{
-    MicroUsd, Placement, Policy, Record, Role, SESSION_LIFE, Seconds, Session, Timestamp, Workspace, WorkspaceId,
+    Calendar, MicroUsd, Placement, Policy, Record, Role, SESSION_LIFE, Seconds, Session, Timestamp, Workspace,
+    WorkspaceId,
 };
 use http_body_util::BodyExt;
 use lifecycle::{App, Parts};
@@ -107,6 +108,7 @@ pub(crate) fn workspace() -> Workspace {
         machine_type: "g2-standard-4".into(),
         accelerator: "nvidia-l4".into(),
         usd_per_hour: MicroUsd(706_800),
+        price_date: Some("2026-07-30".into()),
         origin: format!("https://{letter}.example.com"),
     };
     Workspace {
@@ -114,17 +116,29 @@ pub(crate) fn workspace() -> Workspace {
         title: "ComfyUI".into(),
         placements: vec![placement("a"), placement("b")],
         disk: Some("data".into()),
+        calendar: Calendar::default(),
         policy: Policy::default(),
     }
 }
 
 impl Setting {
     pub(crate) fn new() -> Self {
-        let workspace = workspace();
+        Self::of(workspace())
+    }
+
+    pub(crate) fn of(workspace: Workspace) -> Self {
         let machines = Arc::new(FakeCompute::holding(std::slice::from_ref(&workspace)));
         let clock = Arc::new(LeapClock { now: Mutex::new(BEGIN), machines: Arc::clone(&machines) });
+        Self::on(workspace, Arc::new(MemoryStore::new()), machines, clock)
+    }
+
+    /// A lifecycle that is told something else of its workspace, on the same store and the same machines.
+    pub(crate) fn again_as(&self, workspace: Workspace) -> Self {
+        Self::on(workspace, Arc::clone(&self.store), Arc::clone(&self.machines), Arc::clone(&self.clock))
+    }
+
+    fn on(workspace: Workspace, store: Arc<MemoryStore>, machines: Arc<FakeCompute>, clock: Arc<LeapClock>) -> Self {
         let identity: Arc<dyn Identity> = Arc::new(Trusting);
-        let store = Arc::new(MemoryStore::new());
         let nudges = Arc::new(Nudges::default());
         let oidc = |email: &str| OidcGate {
             identity: Arc::clone(&identity),

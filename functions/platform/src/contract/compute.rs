@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{
-    Action, InstanceSeen, InstanceStatus, MicroUsd, OperationError, OperationErrorKind, Placement, Policy, UpInstance,
-    Workspace, WorkspaceId,
+    Action, Calendar, InstanceSeen, InstanceStatus, MicroUsd, OperationError, OperationErrorKind, Placement, Policy,
+    UpInstance, Workspace, WorkspaceId,
 };
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ pub fn compute_contract_workspace() -> Workspace {
         machine_type: "g2-standard-4".to_owned(),
         accelerator: "nvidia-l4".to_owned(),
         usd_per_hour: MicroUsd(706_800),
+        price_date: None,
         origin: "https://comfy.example.com".to_owned(),
     };
     Workspace {
@@ -42,6 +43,7 @@ pub fn compute_contract_workspace() -> Workspace {
         title: "ComfyUI".to_owned(),
         placements: vec![placement("comfyui-main-a", "us-central1-a"), placement("comfyui-main-b", "us-central1-b")],
         disk: Some("comfyui-main-data".to_owned()),
+        calendar: Calendar::default(),
         policy: Policy::default(),
     }
 }

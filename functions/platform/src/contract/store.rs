@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{
-    Action, Activity, Boot, BootStep, Call, Failure, FailureCode, LastStop, MicroUsd, Month, Phase, Record, Run,
-    RunNumber, Seconds, Signal, StepTime, StopReason, Timestamp, Wish, WorkspaceId,
+    Action, Activity, Boot, BootStep, Call, Failure, FailureCode, LastStop, MicroUsd, Month, Phase, PhaseTimes, Price,
+    Record, Run, RunNumber, Seconds, Signal, StepTime, StopReason, Timestamp, Wish, WorkspaceId,
 };
 use futures_util::future::join_all;
 
@@ -46,10 +46,22 @@ pub fn run_numbered(number: RunNumber) -> Run {
         failure: None,
         instance: Some("comfyui-main-a".to_owned()),
         zone: Some("us-central1-a".to_owned()),
+        in_phases: PhaseTimes {
+            placing: Seconds(29),
+            booting: Seconds(41),
+            ready: Seconds(3700),
+            draining: Seconds(180),
+            stopping: Seconds(50),
+        },
         billed: Seconds(3990),
+        price: Some(price()),
         cost: MicroUsd(784_000 + number),
         idle_cost: MicroUsd(12_345),
     }
+}
+
+fn price() -> Price {
+    Price { per_hour: MicroUsd(706_800), date: Some("2026-07-30".to_owned()) }
 }
 
 /// A record with every field set.
@@ -75,6 +87,14 @@ pub fn full_record() -> Record {
         started_at: Some(at(4)),
         ready_at: Some(at(5)),
         billed_since: Some(at(6)),
+        price: Some(price()),
+        in_phases: PhaseTimes {
+            placing: Seconds(1),
+            booting: Seconds(2),
+            ready: Seconds(3),
+            draining: Seconds(4),
+            stopping: Seconds(5),
+        },
         last_active: Some(Activity { at: at(7), signal: Signal::Person }),
         working: Some(Signal::Queue),
         heard_at: Some(at(8)),

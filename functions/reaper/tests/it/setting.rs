@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::Router;
 use domain::{
-    Action, Event, Heartbeat, InstanceSeen, InstanceStatus, MicroUsd, Phase, Placement, Policy, Reading, Record,
-    Seconds, Signal, Timestamp, Workspace, WorkspaceId, decide,
+    Action, Calendar, Event, Heartbeat, InstanceSeen, InstanceStatus, MicroUsd, Phase, Placement, Policy, Reading,
+    Record, Seconds, Signal, Timestamp, Workspace, WorkspaceId, decide,
 };
 use platform::clock::{Clock, ManualClock};
 use platform::compute::fake::FakeCompute;
@@ -101,6 +101,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
         machine_type: "g2-standard-4".into(),
         accelerator: "nvidia-l4".into(),
         usd_per_hour: MicroUsd(706_800),
+        price_date: None,
         origin: format!("https://{name}.example.com"),
     };
     Workspace {
@@ -108,6 +109,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
         title: name.into(),
         placements: vec![placement("a"), placement("b")],
         disk: Some(format!("{name}-data")),
+        calendar: Calendar::default(),
         policy: Policy::default(),
     }
 }

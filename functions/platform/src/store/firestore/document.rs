@@ -5,12 +5,12 @@
 //! workspaces/{id}/runs/{number}  { number: 7, started_at: timestamp, … }
 //! ```
 //! Field names are those of the domain, enums are their variants' names, times are timestamps, lengths are seconds and
-//! money is millionths of a dollar, as integers. What is `None` is absent. The types below repeat the domain's, so that
-//! a change there that this would miss does not compile.
+//! money is millionths of a dollar, as integers. What is `None` is absent, and so may be what older documents did not
+//! have. The types below repeat the domain's, so that a change there that this would miss does not compile.
 
 use domain::{
-    Action, Activity, Boot, BootStep, Call, Failure, FailureCode, LastStop, MicroUsd, Month, Phase, Record, Run,
-    Seconds, Signal, StepTime, StopReason, Timestamp, Wish,
+    Action, Activity, Boot, BootStep, Call, Failure, FailureCode, LastStop, MicroUsd, Month, Phase, PhaseTimes, Price,
+    Record, Run, Seconds, Signal, StepTime, StopReason, Timestamp, Wish,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,6 +53,7 @@ mod instance_id {
 stored_as! {
     RecordFields: Record, RunFields: Run, CallFields: Call, BootFields: Boot, FailureFields: Failure,
     LastStopFields: LastStop, ActivityFields: Activity, StepTimeFields: StepTime, MonthFields: Month,
+    PriceFields: Price, PhaseTimesFields: PhaseTimes,
     WishName: Wish, PhaseName: Phase, SignalName: Signal, StopReasonName: StopReason, BootStepName: BootStep,
     FailureCodeName: FailureCode, ActionName: Action,
 }
@@ -82,6 +83,10 @@ struct RecordFields {
     ready_at: Option<Timestamp>,
     #[serde(default, with = "stored")]
     billed_since: Option<Timestamp>,
+    #[serde(default, with = "stored")]
+    price: Option<Price>,
+    #[serde(default, with = "stored")]
+    in_phases: PhaseTimes,
     #[serde(default, with = "stored")]
     last_active: Option<Activity>,
     #[serde(default, with = "stored")]
@@ -131,8 +136,12 @@ struct RunFields {
     failure: Option<FailureCode>,
     instance: Option<String>,
     zone: Option<String>,
+    #[serde(default, with = "stored")]
+    in_phases: PhaseTimes,
     #[serde(with = "stored")]
     billed: Seconds,
+    #[serde(default, with = "stored")]
+    price: Option<Price>,
     #[serde(with = "stored")]
     cost: MicroUsd,
     #[serde(with = "stored")]
@@ -230,6 +239,29 @@ struct MonthFields {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "Price")]
+struct PriceFields {
+    #[serde(with = "stored")]
+    per_hour: MicroUsd,
+    date: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PhaseTimes")]
+struct PhaseTimesFields {
+    #[serde(with = "stored")]
+    placing: Seconds,
+    #[serde(with = "stored")]
+    booting: Seconds,
+    #[serde(with = "stored")]
+    ready: Seconds,
+    #[serde(with = "stored")]
+    draining: Seconds,
+    #[serde(with = "stored")]
+    stopping: Seconds,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "Wish")]
 enum WishName {
     Stopped,
@@ -291,4 +323,41 @@ enum FailureCodeName {
     PlacingTimedOut,
     BootTimedOut,
     StopTimedOut,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::contract::store::{full_record, run_numbered};
+
+    fn documents() -> (Value, Value) {
+        let due_at = None;
+        let workspace = WorkspaceDocument { record: full_record(), due_at, save: "1".to_owned() };
+        (serde_json::to_value(workspace).unwrap(), serde_json::to_value(RunDocument(run_numbered(3))).unwrap())
+    }
+
+    #[test]
+    fn documents_from_before_prices_and_phases_were_kept_are_read() {
+        let (mut workspace, mut run) = documents();
+        for fields in [&mut workspace["record"], &mut run] {
+            for young in ["price", "in_phases"] {
+                assert!(fields.as_object_mut().unwrap().remove(young).is_some(), "{young}");
+            }
+        }
+        let read: WorkspaceDocument = serde_json::from_value(workspace).unwrap();
+        assert_eq!(read.record, Record { price: None, in_phases: PhaseTimes::default(), ..full_record() });
+        let RunDocument(read) = serde_json::from_value(run).unwrap();
+        assert_eq!(read, Run { price: None, in_phases: PhaseTimes::default(), ..run_numbered(3) });
+    }
+
+    #[test]
+    fn a_price_and_the_time_in_each_phase_look_as_one_would_expect() {
+        let (workspace, run) = documents();
+        assert_eq!(run["price"], json!({"per_hour": 706_800, "date": "2026-07-30"}));
+        let phases = json!({"placing": 29, "booting": 41, "ready": 3700, "draining": 180, "stopping": 50});
+        assert_eq!(run["in_phases"], phases);
+        assert_eq!(workspace["record"]["in_phases"]["stopping"], 5);
+    }
 }
