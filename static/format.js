@@ -87,6 +87,16 @@ export const clockTime = (iso, now, timeZone) => {
 };
 
 /**
+ * A day as a person says it: `30 July 2026`. Empty for what is no day.
+ * @param {string|null|undefined} iso `2026-07-30`; it lies in no zone, so it is not moved into one.
+ */
+export const calendarDay = (iso) => {
+  const at = new Date(`${iso ?? ''}T00:00:00Z`);
+  if (Number.isNaN(at.getTime())) return '';
+  return new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeZone: 'UTC' }).format(at);
+};
+
+/**
  * `nvidia-tesla-t4` is how Google spells it; people say NVIDIA T4.
  * @param {string|null} accelerator
  */

@@ -19,6 +19,7 @@
  * @property {string} machine_type
  * @property {string|null} accelerator
  * @property {number|null} usd_per_hour
+ * @property {string|null} [price_date] Day of the price list, `2026-07-30`.
  */
 
 /**

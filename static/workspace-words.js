@@ -4,7 +4,7 @@
  * @import { LastStop, Placement, Signal, StopReason, View } from './types.js'
  * @import { BootRow } from './workspace-logic.js'
  */
-import { ago, clockTime, duration, gpuName, left, limit, money, precise } from './format.js';
+import { ago, calendarDay, clockTime, duration, gpuName, left, limit, money, precise } from './format.js';
 import { bootRows, drainsAtHardLimit, isActiveNow, secondsSince, secondsUntil } from './workspace-logic.js';
 
 /** @type {Record<Signal, string>} */
@@ -181,13 +181,20 @@ export const facts = (view, now) => {
     ['GPU', placement && gpuName(placement.accelerator)],
     ['Zone', placement?.zone],
     ['Machine', placement && `${placement.machine_type}${placement.spot ? ', spot' : ''}`],
-    ['Price', typeof placement?.usd_per_hour === 'number' && `${money(placement.usd_per_hour)} per hour`],
+    ['Price', placement && priceWords(placement)],
     ['This run', view.run > 0 && isOn(view) && typeof cost?.run_usd === 'number' && runCost(view)],
     ['This month', typeof cost?.month_usd === 'number' && money(cost.month_usd)],
     ['Unused, it stops after', limits && limit(limits.idle_minutes)],
     hard ? ['At the latest', hard] : ['At the latest after', limits && limit(limits.hard_minutes)],
   ];
   return rows.flatMap(([term, value]) => (value ? [{ term, value }] : []));
+};
+
+/** What an hour costs, and how old that knowledge is. @param {Placement} placement */
+const priceWords = ({ usd_per_hour, price_date }) => {
+  if (typeof usd_per_hour !== 'number') return '';
+  const day = calendarDay(price_date);
+  return `${money(usd_per_hour)} per hour${day ? ` (list price of ${day})` : ''}`;
 };
 
 /** @param {View} view */

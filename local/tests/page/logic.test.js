@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EPOCH, readyView, viewOf } from './world.js';
-import { ago, clockTime, countdown, duration, gpuName, left, limit, money, precise } from '../../../static/format.js';
+import { ago, calendarDay, clockTime, countdown, duration, gpuName, left, limit, money, precise } from '../../../static/format.js';
 import {
   backOff,
   BACK_OFF_MAX_MS,
@@ -39,6 +39,12 @@ test('lengths of time are as precise as a person wants', () => {
   assert.deepEqual([119, 120].map(left), ['1:59', '2 min']);
   assert.deepEqual([5, 600].map(ago), ['just now', '10 min ago']);
   assert.deepEqual([0, 1, 30, 60, 720, 90].map(limit), ['less than a minute', '1 minute', '30 minutes', '1 hour', '12 hours', '90 minutes']);
+});
+
+test('a day is said in full, wherever one lives, and what is no day is not said', () => {
+  assert.equal(calendarDay('2026-07-30'), '30 July 2026');
+  assert.equal(calendarDay('2024-02-29'), '29 February 2024');
+  assert.deepEqual([null, undefined, '', 'rubbish', '2026-13-01'].map(calendarDay), ['', '', '', '', '']);
 });
 
 test('a moment on another day says which', () => {

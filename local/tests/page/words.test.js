@@ -108,6 +108,13 @@ test('a bar of which nothing is known is empty, not wrong', () => {
   });
 });
 
+test('the price is told with the day of its list, where that is known', () => {
+  const price = (changes) => facts(viewOf({ placement: { ...viewOf().placement, ...changes } }), EPOCH)[3];
+  assert.deepEqual(price({}), { term: 'Price', value: '$0.71 per hour (list price of 30 July 2026)' });
+  assert.deepEqual(price({ price_date: null }), { term: 'Price', value: '$0.71 per hour' });
+  assert.equal(price({ usd_per_hour: null })?.term, 'This month');
+});
+
 test('facts leave out what is unknown', () => {
   const terms = (view) => facts(view, EPOCH).map(({ term }) => term);
   assert.deepEqual(terms(viewOf()), ['GPU', 'Zone', 'Machine', 'Price', 'This month', 'Unused, it stops after', 'At the latest after']);

@@ -23,6 +23,7 @@ export const viewOf = (changes = {}) => ({
     machine_type: 'g2-standard-4',
     accelerator: 'nvidia-l4',
     usd_per_hour: 0.707,
+    price_date: '2026-07-30',
   },
   boot: null,
   started_at: null,
