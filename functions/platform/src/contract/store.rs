@@ -46,13 +46,7 @@ pub fn run_numbered(number: RunNumber) -> Run {
         failure: None,
         instance: Some("comfyui-main-a".to_owned()),
         zone: Some("us-central1-a".to_owned()),
-        in_phases: PhaseTimes {
-            placing: Seconds(29),
-            booting: Seconds(41),
-            ready: Seconds(3700),
-            draining: Seconds(180),
-            stopping: Seconds(50),
-        },
+        in_phases: phase_times([29, 41, 3700, 180, 50]),
         billed: Seconds(3990),
         price: Some(price()),
         cost: MicroUsd(784_000 + number),
@@ -62,6 +56,11 @@ pub fn run_numbered(number: RunNumber) -> Run {
 
 fn price() -> Price {
     Price { per_hour: MicroUsd(706_800), date: Some("2026-07-30".to_owned()) }
+}
+
+fn phase_times(seconds: [u64; 5]) -> PhaseTimes {
+    let [placing, booting, ready, draining, stopping] = seconds.map(Seconds);
+    PhaseTimes { placing, booting, ready, draining, stopping }
 }
 
 /// A record with every field set.
@@ -88,13 +87,7 @@ pub fn full_record() -> Record {
         ready_at: Some(at(5)),
         billed_since: Some(at(6)),
         price: Some(price()),
-        in_phases: PhaseTimes {
-            placing: Seconds(1),
-            booting: Seconds(2),
-            ready: Seconds(3),
-            draining: Seconds(4),
-            stopping: Seconds(5),
-        },
+        in_phases: phase_times([1, 2, 3, 4, 5]),
         last_active: Some(Activity { at: at(7), signal: Signal::Person }),
         working: Some(Signal::Queue),
         heard_at: Some(at(8)),
