@@ -67,7 +67,7 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
         Event::CallAccepted { operation } => accept_call(&mut next, operation, now, workspace),
         Event::OperationDone => next.call = None,
         Event::OperationFailed(error) => ended = take_failure(&mut next, error, now, workspace),
-        Event::Preempted { instance_id } => nudge = note_preemption(&mut next, instance_id),
+        Event::Preempted { instance_id, at } => nudge = note_preemption(&mut next, instance_id, at),
         Event::SweepDue => {
             ended = pass_time(&mut next, now, workspace);
             let silent = next.phase.is_open() && is_silent(&next, now, policy);
@@ -211,8 +211,9 @@ fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, policy: 
 /// Remembers that Google has said it takes the machine back; true when the worker must look whether it has.
 ///
 /// The word alone stops nothing: it comes by a queue, perhaps from the run before, and an instance keeps its number.
-fn note_preemption(record: &mut Record, instance_id: u64) -> bool {
-    let ours = record.instance_id == Some(instance_id);
+/// Said before this run began, it is no news of it; clocks that differ may let some such word pass all the same.
+fn note_preemption(record: &mut Record, instance_id: u64, at: Timestamp) -> bool {
+    let ours = record.instance_id == Some(instance_id) && record.started_at.is_some_and(|started| at >= started);
     let up = matches!(record.phase, Phase::Booting | Phase::Ready | Phase::Draining);
     if ours && up && record.ending != Some(StopReason::HardLimit) {
         record.ending = Some(StopReason::Preempted);

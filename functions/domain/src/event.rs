@@ -27,8 +27,8 @@ pub enum Event {
     OperationDone,
     /// The announced call was refused, or its operation is over and went wrong.
     OperationFailed(OperationError),
-    /// Google takes the machine back.
-    Preempted { instance_id: u64 },
+    /// Google has said, at that moment of its own clock, that it takes the machine back.
+    Preempted { instance_id: u64, at: Timestamp },
     /// Time has passed.
     SweepDue,
 }

@@ -4,7 +4,9 @@
 
 mod app;
 mod browser;
+mod compute_events;
 pub mod config;
+mod log_entry;
 mod openapi;
 mod push;
 mod refusal;

@@ -17,7 +17,7 @@ use utoipa::OpenApi;
         crate::browser::runs,
         crate::vm::heartbeat,
         crate::push::nudge,
-        crate::push::compute_events
+        crate::compute_events::compute_events
     )
 )]
 struct Document;

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use service::{Limits, protect, protect_for_page};
 
 use crate::app::App;
-use crate::{browser, openapi, push, vm};
+use crate::{browser, compute_events, openapi, push, vm};
 
 /// Routes on which Pub/Sub waits for the worker, for as long as its ack deadline (600 s at most).
 pub const PATIENT: &[&str] = &["/push/nudge", "/push/compute-events"];
@@ -38,7 +38,7 @@ pub fn routes(app: App) -> Router {
         .route("/vm/heartbeat", post(vm::heartbeat))
         // For Pub/Sub: the push subscription's service account.
         .route("/push/nudge", post(push::nudge))
-        .route("/push/compute-events", post(push::compute_events))
+        .route("/push/compute-events", post(compute_events::compute_events))
         .route("/api/lifecycle/openapi.json", get(openapi::document))
         .with_state(app)
 }

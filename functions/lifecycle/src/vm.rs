@@ -25,7 +25,8 @@ pub(crate) async fn heartbeat(
     let beat = read(&body, instance, instance_id, app.parts.clock.now())?;
     let mut applied = app.apply(workspace, Event::Heartbeat(beat)).await?;
     if body.preempted {
-        applied = app.apply(workspace, Event::Preempted { instance_id }).await?;
+        let at = app.parts.clock.now();
+        applied = app.apply(workspace, Event::Preempted { instance_id, at }).await?;
     }
     Ok(Json(reply(&applied, &workspace.policy)))
 }

@@ -459,7 +459,8 @@ impl Model for Machines {
                 world.vms[index].preempted_in = Some(world.record.run);
             }
             Deed::TellPreempted(index) => {
-                let event = Event::Preempted { instance_id: instance_id(index) };
+                // The worst case: however old, it passes for new.
+                let event = Event::Preempted { instance_id: instance_id(index), at: now };
                 self.apply(&mut world, event, now, None).then_some(())?;
             }
         }

@@ -38,12 +38,12 @@ fn a_sight_does_not_claim_a_machine_whose_stop_is_not_over() {
 /// An instance keeps its number: word of the preemption of run 1 that comes again in run 2 stopped run 2.
 #[test]
 fn old_word_of_a_preemption_stops_no_later_run() {
-    let told = after(&used(), Event::Preempted { instance_id: ID_A }, at(150));
+    let told = after(&used(), Event::Preempted { instance_id: ID_A, at: at(150) }, at(150));
     let over = after(&told, sight("a", Down), at(180));
     assert_eq!(over.last_stop.as_ref().unwrap().reason, StopReason::Preempted);
     let second = after(&after(&over, Event::StartRequested, at(200)), sight("a", Running), at(230));
     let second = after(&second, beat(2, BUSY), at(260));
-    let again = after(&second, Event::Preempted { instance_id: ID_A }, at(300));
+    let again = after(&second, Event::Preempted { instance_id: ID_A, at: at(300) }, at(300));
     assert_eq!(again.phase, Phase::Ready);
     let step = next_step(&again, &[seen("a", Running), seen("b", Down)], at(301), &workspace());
     assert_eq!(step, Step::Done);

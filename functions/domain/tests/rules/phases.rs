@@ -132,7 +132,7 @@ fn another_instance_that_is_down_ends_nothing() {
 #[test]
 fn a_preemption_gives_its_reason_when_the_machine_is_seen_down() {
     for record in [booting(), ready(), draining()] {
-        let told = take(&record, Event::Preempted { instance_id: ID_A }, at(1950));
+        let told = take(&record, Event::Preempted { instance_id: ID_A, at: at(1950) }, at(1950));
         assert!(told.nudge && told.save);
         assert_eq!(told.next.phase, record.phase);
         let decision = take(&told.next, sight("a", InstanceStatus::Down), at(1960));
@@ -143,10 +143,19 @@ fn a_preemption_gives_its_reason_when_the_machine_is_seen_down() {
 #[test]
 fn the_preemption_of_another_instance_or_of_no_run_is_no_news() {
     for (record, instance_id) in [(ready(), 7), (stopping(), ID_A), (stopped(), ID_A), (placing(), ID_A)] {
-        let decision = take(&record, Event::Preempted { instance_id }, at(250));
+        let decision = take(&record, Event::Preempted { instance_id, at: at(250) }, at(250));
         assert_eq!(decision.next, record);
         assert!(!decision.nudge);
     }
+}
+
+#[test]
+fn a_preemption_from_before_the_run_is_no_news_though_the_instance_is_the_same() {
+    let before = crate::fixture::START - domain::Seconds(1);
+    let decision = take(&ready(), Event::Preempted { instance_id: ID_A, at: before }, at(250));
+    assert_eq!((decision.next, decision.save, decision.nudge), (ready(), false, false));
+    let within = take(&ready(), Event::Preempted { instance_id: ID_A, at: at(0) }, at(250));
+    assert_eq!(within.next.ending, Some(StopReason::Preempted));
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl What {
             Self::Accept => Event::CallAccepted { operation: "op".to_owned() },
             Self::Done => Event::OperationDone,
             Self::Fail(kind) => failed(kind),
-            Self::Preempt => Event::Preempted { instance_id: crate::fixture::ID_A },
+            Self::Preempt => Event::Preempted { instance_id: crate::fixture::ID_A, at: now },
             Self::Sweep => Event::SweepDue,
         }
     }

@@ -178,23 +178,3 @@ async fn a_nudge_that_cannot_be_attended_now_comes_again() {
     setting.machines.fail_looks(1);
     setting.bear("/push/nudge", &token, envelope(&json!({"workspace": "main"}))).await.refused(503, "unavailable");
 }
-
-#[tokio::test]
-async fn a_preemption_told_by_the_audit_log_ends_the_run() {
-    let setting = Setting::new();
-    setting.ready().await;
-    let token = setting.google(PUSH_EMAIL, AUDIENCE, json!(null));
-    let entry = |id: u64| {
-        json!({"logName": "projects/p/logs/cloudaudit.googleapis.com%2Fsystem_event",
-            "protoPayload": {"@type": "type.googleapis.com/google.cloud.audit.AuditLog", "methodName": "compute.instances.preempted",
-                "resourceName": "projects/p/zones/us-central1-a/instances/comfy-a"},
-            "resource": {"type": "gce_instance", "labels": {"instance_id": id.to_string(), "project_id": "p", "zone": "us-central1-a"}}})
-    };
-    // The same name, another instance: an event of an instance that was replaced.
-    setting.bear("/push/compute-events", &token, envelope(&entry(1))).await;
-    assert_eq!((setting.record().await.phase, setting.record().await.ending), (Phase::Ready, None));
-    setting.machines.set_status("comfy-a", InstanceStatus::Down);
-    let told = envelope(&entry(setting.machines.instance_id("comfy-a")));
-    assert_eq!(setting.bear("/push/compute-events", &token, told).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(setting.record().await.last_stop.unwrap().reason, StopReason::Preempted);
-}

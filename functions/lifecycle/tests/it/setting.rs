@@ -129,15 +129,29 @@ impl Setting {
     pub(crate) fn of(workspace: Workspace) -> Self {
         let machines = Arc::new(FakeCompute::holding(std::slice::from_ref(&workspace)));
         let clock = Arc::new(LeapClock { now: Mutex::new(BEGIN), machines: Arc::clone(&machines) });
-        Self::on(workspace, Arc::new(MemoryStore::new()), machines, clock)
+        let store = Arc::new(MemoryStore::new());
+        Self::on(workspace, store.clone(), store, machines, clock)
     }
 
     /// A lifecycle that is told something else of its workspace, on the same store and the same machines.
     pub(crate) fn again_as(&self, workspace: Workspace) -> Self {
-        Self::on(workspace, Arc::clone(&self.store), Arc::clone(&self.machines), Arc::clone(&self.clock))
+        let (machines, clock) = (Arc::clone(&self.machines), Arc::clone(&self.clock));
+        Self::on(workspace, self.store.clone(), self.store.clone(), machines, clock)
     }
 
-    fn on(workspace: Workspace, store: Arc<MemoryStore>, machines: Arc<FakeCompute>, clock: Arc<LeapClock>) -> Self {
+    /// A lifecycle that reaches the same store through `reached`.
+    pub(crate) fn again_on(&self, reached: Arc<dyn WorkspaceStore>) -> Self {
+        let (machines, clock) = (Arc::clone(&self.machines), Arc::clone(&self.clock));
+        Self::on(self.workspace.clone(), self.store.clone(), reached, machines, clock)
+    }
+
+    fn on(
+        workspace: Workspace,
+        store: Arc<MemoryStore>,
+        reached: Arc<dyn WorkspaceStore>,
+        machines: Arc<FakeCompute>,
+        clock: Arc<LeapClock>,
+    ) -> Self {
         let identity: Arc<dyn Identity> = Arc::new(Trusting);
         let nudges = Arc::new(Nudges::default());
         let oidc = |email: &str| OidcGate {
@@ -148,7 +162,7 @@ impl Setting {
         };
         let app = App::new(Parts {
             workspaces: vec![workspace.clone()],
-            store: store.clone(),
+            store: reached,
             queue: nudges.clone(),
             compute: machines.clone(),
             clock: clock.clone(),
