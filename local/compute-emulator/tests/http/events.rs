@@ -1,5 +1,7 @@
 //! What happens without anybody asking: preemption, power off, host error, the end of the run; and the audit log.
 
+use std::collections::BTreeSet;
+
 use compute_emulator::{FaultRefused, PowerChange};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
@@ -186,4 +188,100 @@ async fn what_is_due_happens_although_nobody_asks() {
     world.pass(12).await;
     let told = world.machines.told_at_least(1).await;
     assert!(matches!(&told[0], PowerChange::On(facts) if facts.instance == "main-a"));
+}
+
+/// Entries of the shape of real ones, which lifecycle's tests are fed with.
+macro_rules! real {
+    ($name:literal) => {
+        include_str!(concat!("../../../../functions/lifecycle/tests/it/events/", $name, ".json"))
+    };
+}
+
+/// What lifecycle reads of an entry.
+const READ: [&str; 7] = [
+    "/protoPayload/methodName",
+    "/protoPayload/resourceName",
+    "/resource/labels/instance_id",
+    "/resource/labels/project_id",
+    "/resource/labels/zone",
+    "/severity",
+    "/timestamp",
+];
+
+/// The paths to all values, but not into the request and the response: those have shapes of their own.
+fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) if !at.ends_with("/request") && !at.ends_with("/response") => {
+            fields.iter().for_each(|(key, value)| paths(value, &format!("{at}/{key}"), found));
+        }
+        _ => drop(found.insert(at.to_owned())),
+    }
+}
+
+fn has_the_shape_of(entry: &Value, real: &str) {
+    let real: Value = serde_json::from_str(real).unwrap();
+    let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());
+    paths(entry, "", &mut ours);
+    paths(&real, "", &mut theirs);
+    let method = &entry["protoPayload"]["methodName"];
+    assert_eq!(method, &real["protoPayload"]["methodName"]);
+    assert_eq!(
+        ours.difference(&theirs).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "{method}: Google sends no such key"
+    );
+    assert_eq!(
+        READ.into_iter().filter(|path| !ours.contains(*path)).collect::<Vec<_>>(),
+        Vec::<&str>::new(),
+        "{method}"
+    );
+    for same in ["/severity", "/logName", "/resource/type", "/operation/first", "/operation/last"] {
+        assert_eq!(entry.pointer(same), real.pointer(same), "{method}: {same}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_logged_has_the_shape_of_the_real_entries() {
+    let world = World::new().await;
+    let mut log = world.emulator.log_entries();
+    world.emulator.set_stock_out("us-central1-a", true).unwrap();
+    world.accepted(&format!("{A}/start"), "").await;
+    world.pass(100).await;
+    world.emulator.set_stock_out("us-central1-a", false).unwrap();
+    world.accepted(&format!("{A}/start"), "").await;
+    world.pass(12).await;
+    world.accepted(&format!("{A}/stop"), "").await;
+    world.pass(60).await;
+    world.accepted(&format!("{A}/start"), "").await;
+    world.pass(12).await;
+    world.emulator.guest_poweroff("main-a").unwrap();
+    world.pass(60).await;
+    world.accepted(&format!("{A}/start"), "").await;
+    world.pass(12).await;
+    world.emulator.host_error("main-a").unwrap();
+    // It comes back by itself, and reaches the end of its longest run.
+    world.pass(4000).await;
+    world.accepted(&format!("{B}/start"), "").await;
+    world.pass(12).await;
+    world.emulator.preempt("main-b").unwrap();
+    world.pass(100).await;
+    assert_eq!(world.status(B).await, "TERMINATED");
+    let entries = logged(&mut log);
+    let logged = |method: &str, last: bool, severity: &str| {
+        let fits = |entry: &&Value| {
+            entry["protoPayload"]["methodName"] == method
+                && entry["operation"].get("last").is_some() == last
+                && entry["severity"] == severity
+        };
+        entries.iter().find(fits).unwrap_or_else(|| panic!("{method} in {:?}", methods(&entries)))
+    };
+    has_the_shape_of(logged("v1.compute.instances.start", true, "ERROR"), real!("start_stock_out"));
+    has_the_shape_of(logged("v1.compute.instances.start", true, "NOTICE"), real!("start_over"));
+    has_the_shape_of(logged("v1.compute.instances.stop", false, "NOTICE"), real!("stop_begun"));
+    has_the_shape_of(logged("v1.compute.instances.stop", true, "NOTICE"), real!("stop_over"));
+    has_the_shape_of(logged("compute.instances.guestTerminate", true, "INFO"), real!("guest_terminate"));
+    has_the_shape_of(logged("compute.instances.hostError", true, "INFO"), real!("host_error"));
+    has_the_shape_of(logged("compute.instances.automaticRestart", true, "INFO"), real!("automatic_restart"));
+    has_the_shape_of(logged("compute.instances.deferredStop", true, "INFO"), real!("deferred_stop"));
+    has_the_shape_of(logged("compute.instances.preempted", true, "INFO"), real!("preempted"));
 }
