@@ -4,6 +4,7 @@
 //! For tests only: compiled for this crate's own, and for others' under the feature `contract`.
 
 pub mod compute;
+pub mod emulator;
 pub mod queue;
 pub mod signin;
 pub mod store;

@@ -1,47 +1,44 @@
 //! The one Firestore database: where it is, what its collections are called, and how it is called.
 //!
-//! Connects when it is first used, so that a function starts without it. Each call is limited in time and tried a few
-//! times when Firestore is out of reach; a conflict is never tried again here, because only the caller can read again
-//! and decide again.
+//! Connects when it is first used, so that a function starts without it. Each call is limited in time, and tried a few
+//! times while Firestore is out of reach or others are at the same document; a conflict is never tried again here,
+//! because only the caller can read again and decide again.
+
+mod connection;
+pub(crate) mod schema;
+mod usage;
+mod verdict;
 
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
+use firestore::FirestoreDb;
+use firestore::gcloud_sdk::google::firestore::v1::batch_get_documents_response::Result as Found;
 use firestore::gcloud_sdk::google::firestore::v1::{
-    CommitRequest, Document, GetDocumentRequest, Precondition, RunQueryRequest, StructuredQuery, Value, Write,
+    BatchGetDocumentsRequest, CommitRequest, Document, Precondition, RunQueryRequest, StructuredQuery, Value, Write,
     precondition::ConditionType, run_query_request::QueryType, value::ValueType, write::Operation,
 };
 use firestore::gcloud_sdk::prost_types::Timestamp as UpdateTime;
-use firestore::gcloud_sdk::tonic::{Code, Status};
-use firestore::gcloud_sdk::{GoogleAuthMiddleware, google_cloud_auth};
-use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreResult};
+use firestore::gcloud_sdk::tonic::Status;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// A document for each workspace, named by its id.
-pub(crate) const WORKSPACES: &str = "workspaces";
-/// Under each workspace: a document for each finished run, named by its number.
-pub(crate) const RUNS: &str = "runs";
-/// Failures to sign in, by a hash of account or address. Its time to live is `expires_at`.
-pub(crate) const SIGNIN_ATTEMPTS: &str = "signin_attempts";
-/// Tokens signed out before their time, by a hash of their id. Its time to live is `expires_at`.
-pub(crate) const REVOKED_TOKENS: &str = "revoked_tokens";
+use self::connection::{Client, Connection, client};
+use self::usage::Meter;
+pub use self::usage::Usage;
+pub(crate) use self::verdict::CallError;
+use self::verdict::{Verdict, verdict};
 
-/// How often one call is tried while Firestore is out of reach.
+/// How often one call is tried.
 const TRIES_MAX: u32 = 4;
 /// One try of a call takes no longer.
 const TRY_TIME_MAX: Duration = Duration::from_secs(5);
 /// All tries of a call, and the waits between them, take no longer: less than a handler's own time limit.
 const CALL_TIME_MAX: Duration = Duration::from_secs(9);
-/// Connecting, credentials included, takes no longer.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// The wait before the second try; doubled before each one after it. Half of it is chance.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Documents that one query may bring, whatever was asked for.
-const DOCUMENTS_PER_QUERY_MAX: usize = 1000;
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +62,8 @@ impl FirestoreConfig {
 /// The database, shared by everything that is kept in it.
 pub struct Firestore {
     config: FirestoreConfig,
-    connection: OnceCell<FirestoreDb>,
+    connection: Connection,
+    meter: Meter,
 }
 
 impl fmt::Debug for Firestore {
@@ -74,29 +72,33 @@ impl fmt::Debug for Firestore {
     }
 }
 
-/// Why a call did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// A document is not as the call expected it.
-    #[error("the document has changed since it was read")]
-    Conflict(#[source] Status),
-    #[error("Firestore failed")]
-    Failed(#[source] anyhow::Error),
-}
-
-/// What a query asks for: the documents of one collection, in the order of one field.
+/// What a query asks for.
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
     /// The document that the collection lies under; `None` at the top.
     pub(crate) parent: Option<String>,
+    /// Of a [`schema::Shape`].
     pub(crate) query: StructuredQuery,
     pub(crate) what: &'a str,
+}
+
+/// A try that went wrong.
+struct Mishap {
+    verdict: Verdict,
+    /// The call may have been carried out all the same.
+    in_doubt: bool,
+    status: Status,
 }
 
 impl Firestore {
     /// The database that `config` tells of; not connected yet.
     pub fn new(config: FirestoreConfig) -> Self {
-        Self { config, connection: OnceCell::new() }
+        Self { config, connection: Connection::default(), meter: Meter::default() }
+    }
+
+    /// What was used of it since it was opened.
+    pub fn usage(&self) -> Usage {
+        self.meter.usage()
     }
 
     /// Full name of a document, or of the collection that a path of odd length leads to.
@@ -105,31 +107,47 @@ impl Firestore {
         format!("projects/{project}/databases/{database}/documents/{}", path.join("/"))
     }
 
+    fn database(&self) -> String {
+        format!("projects/{}/databases/{}", self.config.project, self.config.database)
+    }
+
     /// The document of this full name, if there is one.
     pub(crate) async fn get(&self, name: &str) -> anyhow::Result<Option<Document>> {
-        let request = GetDocumentRequest { name: name.to_owned(), ..GetDocumentRequest::default() };
-        let got = self.call("reading a document", |mut client| {
+        const WHAT: &str = "reading a document";
+        // Asked for as a batch of one: there, a document that is missing is no error, and a database that is missing is.
+        let documents = vec![name.to_owned()];
+        let request = BatchGetDocumentsRequest { database: self.database(), documents, ..Default::default() };
+        let got = self.call(WHAT, |mut client| {
             let request = request.clone();
             async move {
-                match client.get_document(request).await {
-                    Ok(response) => Ok(Some(response.into_inner())),
-                    Err(status) if status.code() == Code::NotFound => Ok(None),
-                    Err(status) => Err(status),
+                let mut answers = client.batch_get_documents(request).await?.into_inner();
+                // One document was asked for; anything else that comes belongs to the call.
+                while let Some(answer) = answers.message().await? {
+                    match answer.result {
+                        Some(Found::Found(document)) => return Ok(Some(document)),
+                        Some(Found::Missing(_)) => return Ok(None),
+                        None => {}
+                    }
                 }
+                Err(Status::unknown("neither the document nor that there is none"))
             }
         });
-        Ok(got.await?)
+        let got = got.await.map_err(CallError::of_read)?;
+        self.meter.read(WHAT, 1);
+        Ok(got)
     }
 
     /// All of the writes, or none. The `updateTime` that the first one has made is the answer, if it made one.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<Option<UpdateTime>, CallError> {
-        let database = format!("projects/{}/databases/{}", self.config.project, self.config.database);
-        let request = CommitRequest { database, writes, ..CommitRequest::default() };
-        let saved = self.call("saving", |mut client| {
+        const WHAT: &str = "saving";
+        let request = CommitRequest { database: self.database(), writes, ..CommitRequest::default() };
+        let saved = self.call(WHAT, |mut client| {
             let request = request.clone();
             async move { client.commit(request).await }
         });
-        Ok(saved.await?.into_inner().write_results.first().and_then(|result| result.update_time))
+        let saved = saved.await?.into_inner();
+        self.meter.written(WHAT, &request.writes);
+        Ok(saved.write_results.first().and_then(|result| result.update_time))
     }
 
     /// The documents that a query brings, at most as many as it allows.
@@ -150,22 +168,9 @@ impl Firestore {
                 Ok(documents)
             }
         });
-        Ok(documents.await?)
-    }
-
-    async fn connection(&self) -> anyhow::Result<&FirestoreDb> {
-        let connected =
-            tokio::time::timeout(CONNECT_TIME_MAX, self.connection.get_or_try_init(|| self.connect())).await;
-        connected.context("connecting to Firestore took too long")?.context("connecting to Firestore")
-    }
-
-    async fn connect(&self) -> FirestoreResult<FirestoreDb> {
-        let mut options = FirestoreDbOptions::new(self.config.project.clone());
-        options.database_id.clone_from(&self.config.database);
-        let Some(endpoint) = &self.config.endpoint else { return FirestoreDb::with_options(options).await };
-        options.firebase_api_url = Some(endpoint.clone());
-        let nobody = google_cloud_auth::credentials::anonymous::Builder::new().build();
-        FirestoreDb::with_options_auth(options, nobody).await
+        let documents = documents.await.map_err(CallError::of_read)?;
+        self.meter.read(query.what, documents.len());
+        Ok(documents)
     }
 
     async fn call<T, F, Sent>(&self, what: &str, send: F) -> Result<T, CallError>
@@ -173,47 +178,68 @@ impl Firestore {
         F: Fn(Client) -> Sent + Sync,
         Sent: Future<Output = Result<T, Status>> + Send,
     {
-        let tries = async {
-            let mut tried = 1;
-            loop {
-                let connection = self.connection().await.map_err(CallError::Failed)?;
-                let sent = tokio::time::timeout(TRY_TIME_MAX, send(connection.client().get())).await;
-                let status = match sent {
-                    Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(status)) => status,
-                    Err(_) => Status::deadline_exceeded("no answer in time"),
-                };
-                if is_conflict(status.code()) {
-                    return Err(CallError::Conflict(status));
-                }
-                if tried >= TRIES_MAX || !is_passing(status.code()) {
-                    let failed = anyhow::Error::new(status).context(format!("{what}, tried {tried} times"));
-                    return Err(CallError::Failed(failed));
-                }
-                tracing::debug!(what, tried, %status, "Firestore is out of reach; trying again");
-                tokio::time::sleep(jittered(FIRST_WAIT * 2_u32.pow(tried - 1))).await;
-                tried += 1;
+        let over = Instant::now() + CALL_TIME_MAX;
+        let mut tried = 0;
+        let mut in_doubt = false;
+        // Ends at the latest with the last try.
+        loop {
+            let mishap = match timeout_at(over, self.attempt(&send)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(mishap)) => mishap,
+                Err(_) => Mishap::of(Status::deadline_exceeded("no answer before the call was over")),
+            };
+            tried += 1;
+            let wait = jittered(FIRST_WAIT * 2_u32.pow(tried - 1));
+            if !mishap.may_pass() || tried >= TRIES_MAX || Instant::now() + wait >= over {
+                return Err(mishap.into_error(what, tried, in_doubt));
             }
-        };
-        let late = || CallError::Failed(anyhow::anyhow!("{what} took longer than {} s", CALL_TIME_MAX.as_secs()));
-        tokio::time::timeout(CALL_TIME_MAX, tries).await.unwrap_or_else(|_| Err(late()))
+            in_doubt |= mishap.in_doubt;
+            self.meter.tried_again();
+            tracing::debug!(what, tried, verdict = ?mishap.verdict, status = %mishap.status, "trying Firestore again");
+            sleep(wait).await;
+        }
+    }
+
+    async fn attempt<T, F, Sent>(&self, send: &F) -> Result<T, Mishap>
+    where
+        F: Fn(Client) -> Sent + Sync,
+        Sent: Future<Output = Result<T, Status>> + Send,
+    {
+        let line = self.connection.line();
+        let client = client(&line, &self.config).await.map_err(|error| Mishap {
+            verdict: Verdict::OutOfReach,
+            in_doubt: false,
+            status: Status::unavailable(format!("{error:#}")),
+        })?;
+        match timeout(TRY_TIME_MAX, send(client)).await {
+            Ok(answer) => answer.map_err(Mishap::of),
+            Err(_) => {
+                self.connection.leave(&line);
+                Err(Mishap::of(Status::deadline_exceeded("no answer in time")))
+            }
+        }
     }
 }
 
-type Client = FirestoreClient<GoogleAuthMiddleware>;
+impl Mishap {
+    fn of(status: Status) -> Self {
+        let verdict = verdict(status.code());
+        Self { verdict, in_doubt: verdict == Verdict::OutOfReach, status }
+    }
 
-/// A precondition that does not hold. `ABORTED` is one that Firestore has found out by locking.
-fn is_conflict(code: Code) -> bool {
-    matches!(code, Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound | Code::Aborted)
-}
+    fn may_pass(&self) -> bool {
+        matches!(self.verdict, Verdict::Contended | Verdict::OutOfReach)
+    }
 
-/// Worth another try: the call may not have arrived. If it has, its precondition makes the next try a conflict, in
-/// which the caller may know its own save; calls without one may be made twice.
-fn is_passing(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Internal | Code::Unknown
-    )
+    fn into_error(self, what: &str, tried: u32, in_doubt: bool) -> CallError {
+        let Self { verdict, status, .. } = self;
+        let told = |status| anyhow::Error::new(status).context(format!("{what}, tried {tried} times"));
+        match verdict {
+            Verdict::Conflict => CallError::Conflict { status, in_doubt },
+            Verdict::Contended => CallError::Contended(told(status)),
+            Verdict::OutOfReach | Verdict::Refused => CallError::Failed(told(status)),
+        }
+    }
 }
 
 /// Between half of `wait` and all of it, so that those who failed together do not come back together.
@@ -240,9 +266,13 @@ pub(crate) fn fields<T: DeserializeOwned>(document: &Document) -> anyhow::Result
     FirestoreDb::deserialize_doc_to(document).with_context(|| format!("reading what {} holds", document.name))
 }
 
-/// A limit that a query may carry.
-pub(crate) fn limit(asked: usize) -> Option<i32> {
-    i32::try_from(asked.min(DOCUMENTS_PER_QUERY_MAX)).ok()
+/// The fields that a document written from this has.
+#[cfg(test)]
+pub(crate) fn field_names(fields: &impl Serialize) -> std::collections::BTreeSet<String> {
+    let Some(Operation::Update(document)) = put("a/b".to_owned(), fields, None).unwrap().operation else {
+        panic!("a put updates");
+    };
+    document.fields.into_keys().collect()
 }
 
 /// A value of a query.
@@ -252,6 +282,7 @@ pub(crate) fn value(value_type: ValueType) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::schema::{RUNS, WORKSPACES};
     use super::*;
 
     #[test]
@@ -269,16 +300,34 @@ mod tests {
         }
     }
 
+    fn at(listener: &std::net::TcpListener) -> Firestore {
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        Firestore::new(FirestoreConfig { endpoint: Some(endpoint), ..FirestoreConfig::new("p1") })
+    }
+
+    async fn failure(firestore: &Firestore) -> String {
+        let name = firestore.name(&[WORKSPACES, "main"]);
+        let error = timeout(2 * CALL_TIME_MAX, firestore.get(&name)).await.unwrap().unwrap_err();
+        format!("{error:#}")
+    }
+
     #[tokio::test]
     async fn a_database_out_of_reach_fails_in_time_and_says_what_it_was_about() {
-        // Bound and dropped: nobody listens there.
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let firestore = at(&listener);
+        // Nobody listens there any more.
         drop(listener);
-        let config = FirestoreConfig { endpoint: Some(endpoint), ..FirestoreConfig::new("p1") };
-        let firestore = Firestore::new(config);
-        let get = firestore.get("projects/p1/databases/(default)/documents/workspaces/main");
-        let error = tokio::time::timeout(2 * CALL_TIME_MAX, get).await.unwrap().unwrap_err();
-        assert!(format!("{error:#}").contains("Firestore"), "{error:#}");
+        let failure = failure(&firestore).await;
+        assert!(failure.starts_with("reading a document, tried 4 times: "), "{failure}");
+        assert!(failure.contains("connecting to Firestore"), "{failure}");
+        assert_eq!(firestore.usage(), Usage { tries_again: 3, ..Usage::default() });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_never_answers_fails_in_time() {
+        // Takes connections, and says nothing.
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let failure = failure(&at(&listener)).await;
+        assert!(failure.starts_with("reading a document, tried "), "{failure}");
     }
 }

@@ -44,6 +44,9 @@ pub enum SaveError {
     /// Somebody else has saved since: load again and decide again.
     #[error("the record has changed since it was read")]
     Conflict,
+    /// Others were at the record each time it was tried: come back later. What is stored is told by loading it again.
+    #[error("others are writing the record all the time")]
+    Contended(#[source] anyhow::Error),
     /// The store could not be reached, or refused.
     #[error("the store failed")]
     Unavailable(#[source] anyhow::Error),

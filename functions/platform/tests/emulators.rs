@@ -4,10 +4,12 @@
 //! where they are missing, and fails there when `CI=true`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "emulators/contention.rs"]
+mod contention;
 #[path = "emulators/cut_wire.rs"]
 mod cut_wire;
-#[path = "emulators/emulator.rs"]
-mod emulator;
+#[path = "emulators/usage.rs"]
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use domain::{Timestamp, WorkspaceId};
 use google_cloud_auth::credentials::{Credentials, anonymous};
 use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::model::{DeadLetterPolicy, PushConfig, RetryPolicy, Subscription};
+use platform::contract::emulator::{Emulator, project};
 use platform::contract::queue::{PushEndpoint, QUEUE_CONTRACT_ATTEMPTS, QueueHarness, queue_contract};
 use platform::contract::signin::signin_contract;
 use platform::contract::store::{full_record, run_numbered, store_contract};
@@ -26,58 +29,24 @@ use platform::signin::{FirestoreSigninStore, SigninStore};
 use platform::store::{FirestoreStore, Save, WorkspaceStore};
 use wire::Nudge;
 
-use self::cut_wire::CutWire;
-use self::emulator::Emulator;
-
-/// A project that nobody else uses.
-fn project() -> String {
-    format!("p-{}", uuid::Uuid::new_v4())
-}
-
-/// A young emulator loads its classes while it is called, on a busy machine for longer than our calls wait. So the first
-/// calls, whatever becomes of them, are made before the test.
-async fn warm_firestore() -> Option<Emulator> {
-    const CALLS_MAX: u32 = 10;
-    let emulator = Emulator::firestore().await?;
-    let store = FirestoreStore::new(database(&emulator, &project()));
-    let id = WorkspaceId::parse("main").unwrap();
-    let record = full_record();
-    for _ in 0..CALLS_MAX {
-        let Ok(loaded) = store.load(&id).await else { continue };
-        let save = Save { id: &id, record: &record, seen: loaded.version.as_ref(), due_at: None, ended: None };
-        if store.save(save).await.is_ok() {
-            return Some(emulator);
-        }
-    }
-    panic!("the emulator answers, but not in {CALLS_MAX} calls");
-}
-
-fn database(emulator: &Emulator, project: &str) -> Arc<Firestore> {
-    let config = FirestoreConfig { endpoint: Some(emulator.url()), ..FirestoreConfig::new(project) };
-    Arc::new(Firestore::new(config))
-}
-
 #[tokio::test]
 async fn firestore_keeps_the_contract_of_a_store() {
-    let Some(emulator) = warm_firestore().await else { return };
-    store_contract(async || Arc::new(FirestoreStore::new(database(&emulator, &project()))) as Arc<dyn WorkspaceStore>)
-        .await;
+    let Some(emulator) = Emulator::firestore().await else { return };
+    store_contract(async || Arc::new(FirestoreStore::new(emulator.database())) as Arc<dyn WorkspaceStore>).await;
 }
 
 #[tokio::test]
 async fn firestore_keeps_the_contract_of_a_signin_store() {
-    let Some(emulator) = warm_firestore().await else { return };
-    signin_contract(async || {
-        Arc::new(FirestoreSigninStore::new(database(&emulator, &project()))) as Arc<dyn SigninStore>
-    })
-    .await;
+    let Some(emulator) = Emulator::firestore().await else { return };
+    signin_contract(async || Arc::new(FirestoreSigninStore::new(emulator.database())) as Arc<dyn SigninStore>).await;
 }
 
 #[tokio::test]
 async fn documents_look_as_they_are_documented() {
-    let Some(emulator) = warm_firestore().await else { return };
+    let Some(emulator) = Emulator::firestore().await else { return };
     let project = project();
-    let database = database(&emulator, &project);
+    let config = FirestoreConfig { endpoint: Some(emulator.url()), ..FirestoreConfig::new(&project) };
+    let database = Arc::new(Firestore::new(config));
     let documents = format!("{}/v1/projects/{project}/databases/(default)/documents", emulator.url());
     let read = async |path: &str| {
         let answer = reqwest::get(format!("{documents}/{path}")).await.unwrap();
@@ -116,23 +85,6 @@ async fn documents_look_as_they_are_documented() {
         let name = document["name"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
         assert!(name.len() == 64 && !listed.to_string().contains("admin"), "{listed}");
     }
-}
-
-#[tokio::test]
-async fn a_save_whose_answer_was_lost_knows_itself_again() {
-    let Some(emulator) = warm_firestore().await else { return };
-    let wire = CutWire::to(emulator.address()).await;
-    let config = FirestoreConfig { endpoint: Some(wire.url()), ..FirestoreConfig::new(project()) };
-    let store = FirestoreStore::new(Arc::new(Firestore::new(config)));
-    let id = WorkspaceId::parse("main").unwrap();
-    assert_eq!(store.load(&id).await.unwrap().version, None);
-    wire.cut_at_next_answer();
-    let record = full_record();
-    let save = Save { id: &id, record: &record, seen: None, due_at: None, ended: None };
-    let version = store.save(save).await.unwrap();
-    assert!(wire.was_cut(), "the answer was lost");
-    let loaded = store.load(&id).await.unwrap();
-    assert_eq!((loaded.record, loaded.version), (record, Some(version)));
 }
 
 /// What a Pub/Sub emulator needs to push: topics and subscriptions, as Terraform makes them in the cloud.

@@ -15,7 +15,8 @@ use firestore::{FirestoreInstant, FirestoreTimestamp};
 use serde::{Deserialize, Serialize};
 
 use super::SigninStore;
-use crate::firestore::{self as database, CallError, Firestore, REVOKED_TOKENS, SIGNIN_ATTEMPTS};
+use crate::firestore::schema::{REVOKED_TOKENS, SIGNIN_ATTEMPTS};
+use crate::firestore::{self as database, CallError, Firestore};
 
 /// Saves of one failure that may be overtaken by others. Those who fail together are as many as passwords are hashed
 /// at once, over all instances; beyond this the sign-in fails.
@@ -84,7 +85,10 @@ impl SigninStore for FirestoreSigninStore {
             let document = AttemptsDocument { failed_at, expires_at };
             match self.database.commit(vec![database::put(name.clone(), &document, Some(condition))?]).await {
                 Ok(_) => return Ok(()),
-                Err(CallError::Conflict(_)) => tokio::time::sleep(database::jittered(OVERTAKEN_WAIT * save)).await,
+                // A failure whose save was answered with neither is noted twice rather than not at all.
+                Err(CallError::Conflict { .. } | CallError::Contended(_)) => {
+                    tokio::time::sleep(database::jittered(OVERTAKEN_WAIT * save)).await
+                }
                 Err(failed) => return Err(failed.into()),
             }
         }
@@ -110,4 +114,25 @@ impl SigninStore for FirestoreSigninStore {
 fn moment(at: Timestamp) -> anyhow::Result<FirestoreTimestamp> {
     let instant = FirestoreInstant::from_millisecond(at.millis()).context("a time that Firestore cannot hold")?;
     Ok(FirestoreTimestamp(instant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firestore::schema::declared::{Field, declared};
+
+    #[test]
+    fn documents_have_the_fields_that_firestore_is_told_of() {
+        let expires_at = moment(Timestamp::from_seconds(0)).unwrap();
+        let attempts = AttemptsDocument { failed_at: Vec::new(), expires_at };
+        let documents = [
+            (SIGNIN_ATTEMPTS, database::field_names(&attempts)),
+            (REVOKED_TOKENS, database::field_names(&RevokedDocument { expires_at })),
+        ];
+        let declared = declared();
+        for Field { collection, field } in declared.ttl.iter().chain(&declared.exempt) {
+            let document = documents.iter().find(|(name, _)| name == collection);
+            assert!(document.is_none_or(|(_, fields)| fields.contains(field)), "{collection} has no {field}");
+        }
+    }
 }

@@ -8,19 +8,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use domain::{Record, Run, RunNumber, Timestamp, WorkspaceId};
-use firestore::gcloud_sdk::google::firestore::v1::structured_query::field_filter::Operator;
-use firestore::gcloud_sdk::google::firestore::v1::structured_query::filter::FilterType;
-use firestore::gcloud_sdk::google::firestore::v1::structured_query::{
-    CollectionSelector, Direction, FieldFilter, FieldReference, Filter, Order,
-};
-use firestore::gcloud_sdk::google::firestore::v1::{
-    Cursor, Document, StructuredQuery, precondition::ConditionType, value::ValueType,
-};
+use firestore::gcloud_sdk::google::firestore::v1::{Cursor, Document, precondition::ConditionType, value::ValueType};
 use firestore::gcloud_sdk::prost_types::Timestamp as UpdateTime;
 
 use self::document::{RunDocument, WorkspaceDocument};
 use super::{DueCursor, DuePage, Save, SaveError, Version, Versioned, WorkspaceStore};
-use crate::firestore::{self as database, CallError, Firestore, Query, RUNS, WORKSPACES};
+use crate::firestore::schema::{DUE, FINISHED, RUNS, WORKSPACES};
+use crate::firestore::{self as database, CallError, Firestore, Query};
 
 /// Records of workspaces in Firestore.
 #[derive(Clone, Debug)]
@@ -34,6 +28,25 @@ impl FirestoreStore {
         Self { database }
     }
 
+    /// Puts many records there at once, whatever is there: for tests and benches that need many to begin with.
+    ///
+    /// # Errors
+    /// When Firestore fails; some of them may be there then.
+    #[cfg(any(test, feature = "contract"))]
+    pub async fn put_all(&self, records: &[(WorkspaceId, Record, Option<Timestamp>)]) -> anyhow::Result<()> {
+        /// An emulator takes some milliseconds for each, and a call may take seconds.
+        const WRITES_AT_ONCE: usize = 50;
+        for records in records.chunks(WRITES_AT_ONCE) {
+            let writes = records.iter().map(|(id, record, due_at)| {
+                let save = uuid::Uuid::new_v4().to_string();
+                let document = WorkspaceDocument { record: record.clone(), due_at: *due_at, save };
+                database::put(self.name(id), &document, None)
+            });
+            self.database.commit(writes.collect::<anyhow::Result<_>>()?).await?;
+        }
+        Ok(())
+    }
+
     fn name(&self, id: &WorkspaceId) -> String {
         self.database.name(&[WORKSPACES, id.as_str()])
     }
@@ -44,6 +57,17 @@ impl FirestoreStore {
         let found = self.database.get(&self.name(id)).await.ok()??;
         let document: WorkspaceDocument = database::fields(&found).ok()?;
         (document.save == save).then_some(found.update_time.as_ref().map(version)).flatten()
+    }
+
+    async fn conflict(
+        &self,
+        save: &Save<'_>,
+        written: &WorkspaceDocument,
+        in_doubt: bool,
+    ) -> Result<Version, SaveError> {
+        // Where every earlier try is known to have changed nothing, the document need not be read to tell.
+        let own = if in_doubt { self.own_save(save.id, &written.save).await } else { None };
+        own.ok_or(SaveError::Conflict)
     }
 }
 
@@ -75,17 +99,13 @@ impl WorkspaceStore for FirestoreStore {
         match self.database.commit(writes).await {
             Ok(Some(saved)) => Ok(version(&saved)),
             Ok(None) => Err(SaveError::Unavailable(anyhow::anyhow!("Firestore did not say when it saved"))),
-            Err(CallError::Conflict(_)) => self.own_save(save.id, &document.save).await.ok_or(SaveError::Conflict),
+            Err(CallError::Conflict { in_doubt, .. }) => self.conflict(&save, &document, in_doubt).await,
+            Err(CallError::Contended(error)) => Err(SaveError::Contended(error)),
             Err(CallError::Failed(error)) => Err(SaveError::Unavailable(error)),
         }
     }
 
     async fn due(&self, now: Timestamp, after: Option<&DueCursor>, limit: usize) -> anyhow::Result<DuePage> {
-        let is_due = FieldFilter {
-            field: field("due_at"),
-            op: Operator::LessThanOrEqual.into(),
-            value: Some(database::value(moment(now))),
-        };
         let start_at = after.map(|place| Cursor {
             values: vec![
                 database::value(moment(place.due_at)),
@@ -93,31 +113,14 @@ impl WorkspaceStore for FirestoreStore {
             ],
             before: false,
         });
-        let query = StructuredQuery {
-            from: from(WORKSPACES),
-            r#where: filter(is_due),
-            order_by: vec![order("due_at", Direction::Ascending), order("__name__", Direction::Ascending)],
-            start_at,
-            limit: database::limit(limit),
-            ..StructuredQuery::default()
-        };
+        let query = DUE.query(Some(database::value(moment(now))), start_at, limit);
         let documents = self.database.query(Query { parent: None, query, what: "reading what is due" }).await?;
         due_page(&documents, limit)
     }
 
     async fn runs(&self, id: &WorkspaceId, before: Option<RunNumber>, limit: usize) -> anyhow::Result<Vec<Run>> {
-        let below = before.map(|number| FieldFilter {
-            field: field("number"),
-            op: Operator::LessThan.into(),
-            value: Some(database::value(ValueType::IntegerValue(i64::try_from(number).unwrap_or(i64::MAX)))),
-        });
-        let query = StructuredQuery {
-            from: from(RUNS),
-            r#where: below.and_then(filter),
-            order_by: vec![order("number", Direction::Descending)],
-            limit: database::limit(limit),
-            ..StructuredQuery::default()
-        };
+        let below = before.map(|number| ValueType::IntegerValue(i64::try_from(number).unwrap_or(i64::MAX)));
+        let query = FINISHED.query(below.map(database::value), None, limit);
         let parent = Some(format!("{WORKSPACES}/{id}"));
         let documents = self.database.query(Query { parent, query, what: "reading finished runs" }).await?;
         documents.iter().map(|document| Ok(database::fields::<RunDocument>(document)?.0)).collect()
@@ -164,25 +167,24 @@ fn moment(at: Timestamp) -> ValueType {
     ValueType::TimestampValue(UpdateTime { seconds: at.seconds(), nanos: i32::try_from(nanos).unwrap_or(0) })
 }
 
-fn from(collection: &str) -> Vec<CollectionSelector> {
-    vec![CollectionSelector { collection_id: collection.to_owned(), all_descendants: false }]
-}
-
-fn field(path: &str) -> Option<FieldReference> {
-    Some(FieldReference { field_path: path.to_owned() })
-}
-
-fn filter(compared: FieldFilter) -> Option<Filter> {
-    Some(Filter { filter_type: Some(FilterType::FieldFilter(compared)) })
-}
-
-fn order(path: &str, direction: Direction) -> Order {
-    Order { field: field(path), direction: direction.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::store::{full_record, run_numbered};
+    use crate::firestore::schema::declared::declared;
+    use crate::firestore::schema::{DUE_AT, NUMBER};
+
+    #[test]
+    fn records_and_runs_have_the_fields_that_firestore_is_told_of_and_asked_for() {
+        let due_at = Some(Timestamp::from_seconds(0));
+        let record = WorkspaceDocument { record: full_record(), due_at, save: String::new() };
+        let record = database::field_names(&record);
+        let told = declared().exempt.into_iter().filter(|told| told.collection == WORKSPACES);
+        for field in told.map(|told| told.field).chain([DUE_AT.to_owned()]) {
+            assert!(record.contains(&field), "{field} is not among {record:?}");
+        }
+        assert!(database::field_names(&RunDocument(run_numbered(1))).contains(NUMBER));
+    }
 
     #[test]
     fn a_version_goes_out_and_comes_back() {
