@@ -2,8 +2,7 @@
 
 use domain::{Event, Phase, Policy, Reading, Seconds, Signal, StopReason};
 
-use crate::interloper::Interloper;
-use crate::setting::{Setting, drained, less, names, nudged, stopped};
+use crate::setting::{Setting, drained, less, nudged, stopped};
 
 const IDLE: Reading = Reading::Idle { last: None };
 
@@ -106,76 +105,4 @@ async fn the_hard_end_comes_though_it_is_busy() {
     setting.leap(policy.drain);
     assert_eq!(setting.swept().await, [stopped("main")]);
     assert_eq!(setting.record("main").await.ending, Some(StopReason::HardLimit));
-}
-
-/// Enough that many are under way at once.
-const MANY: usize = 200;
-
-#[tokio::test]
-async fn of_many_that_become_active_between_listing_and_save_none_is_touched() {
-    let names = names(MANY);
-    let mut interloper = None;
-    let setting = Setting::behind(&names, |records, clock| {
-        interloper = Some(Interloper::new(records, clock));
-        interloper.clone().unwrap()
-    });
-    let interloper = interloper.unwrap();
-    setting.idle(&names).await;
-    interloper.overtake(&names, 1);
-
-    assert_eq!(setting.swept().await, []);
-
-    assert_eq!(interloper.awaiting(), 0, "each was overtaken");
-    assert!(setting.phases().await.iter().all(|(_, phase)| *phase == Phase::Ready));
-    assert_eq!((setting.nudges.take(), setting.machines.actions()), (vec![], vec![]));
-}
-
-#[tokio::test]
-async fn of_many_that_become_active_at_the_end_of_the_announcement_none_is_stopped() {
-    let names = names(MANY);
-    let mut interloper = None;
-    let setting = Setting::behind(&names, |records, clock| {
-        interloper = Some(Interloper::new(records, clock));
-        interloper.clone().unwrap()
-    });
-    let interloper = interloper.unwrap();
-    setting.idle(&names).await;
-    let report = setting.sweep().await;
-    assert_eq!((report.drained, report.failed), (MANY, vec![]));
-    setting.leap(less(Policy::default().drain, Seconds(5)));
-    for name in &names {
-        setting.beat(name, IDLE).await;
-    }
-    setting.leap(Seconds(5));
-    interloper.overtake(&names, 1);
-
-    assert_eq!(setting.swept().await, []);
-
-    assert_eq!(interloper.awaiting(), 0, "each was overtaken");
-    assert!(setting.phases().await.iter().all(|(_, phase)| *phase == Phase::Ready));
-    assert_eq!((setting.nudges.take(), setting.machines.actions()), (vec![], vec![]));
-}
-
-#[tokio::test]
-async fn of_many_that_stay_idle_all_are_stopped_within_a_drain_and_a_sweep() {
-    let names = names(MANY);
-    let setting = Setting::new(&names);
-    let policy = Policy::default();
-    setting.idle(&names).await;
-    let every = Seconds(60);
-    let mut done = Vec::new();
-    done.extend(setting.swept().await);
-    for _ in 0..policy.drain.0 / every.0 {
-        setting.leap(less(every, Seconds(5)));
-        for name in &names {
-            setting.beat(name, IDLE).await;
-        }
-        setting.leap(Seconds(5));
-        done.extend(setting.swept().await);
-    }
-    let first = names.iter().map(|name| drained(name));
-    let then = names.iter().map(|name| stopped(name));
-    assert_eq!(done, first.chain(then).collect::<Vec<_>>());
-    assert!(setting.phases().await.iter().all(|(_, phase)| *phase == Phase::Stopping));
-    assert_eq!(setting.nudges.take(), names, "each was told to its worker once");
 }
