@@ -10,6 +10,7 @@
 //! | which keys sign, and which are published? | `keys.rs` |
 //! | what may the page do in a browser? | `page.rs`, `headers.rs` |
 //! | what is auth told from outside? | `config.rs` |
+//! | how does it run on Cloud Run, and how are its secrets made? | `process.rs` |
 
 mod app;
 mod caller;
@@ -19,13 +20,15 @@ mod keys;
 mod openapi;
 mod page;
 mod password;
+#[cfg(feature = "cloud")]
+pub mod process;
 mod routes;
 mod sessions;
 mod sign_in;
 mod users;
 
 pub use app::App;
-pub use config::{Config, ConfigError, SigninStoreKind};
+pub use config::{Config, FrameSources, SigninStoreKind};
 pub use headers::PageSettings;
 pub use keys::Keys;
 pub use openapi::openapi;

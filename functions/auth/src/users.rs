@@ -28,7 +28,7 @@ pub struct User {
     hash: PasswordHashString,
 }
 
-/// The users, by name. Never empty.
+/// The users, by name. Never empty. Shown by name and role.
 #[derive(Debug)]
 pub struct Users {
     users: Vec<User>,
@@ -125,6 +125,13 @@ fn decoy(model: &PasswordHashString) -> anyhow::Result<PasswordHashString> {
     hash.salt = Some(Salt::from_b64("ZGVjb3lkZWNveWRlY295").map_err(|error| anyhow::anyhow!("decoy salt: {error}"))?);
     hash.hash = Some(Output::new(&output).map_err(|error| anyhow::anyhow!("decoy output: {error}"))?);
     Ok(hash.serialize())
+}
+
+impl std::fmt::Display for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let users: Vec<String> = self.users.iter().map(|user| format!("{} {}", user.name, user.role.name())).collect();
+        write!(f, "({} user{}: {})", users.len(), if users.len() == 1 { "" } else { "s" }, users.join(", "))
+    }
 }
 
 impl std::fmt::Debug for User {

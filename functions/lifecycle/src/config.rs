@@ -1,72 +1,58 @@
-//! The configuration of lifecycle, from its environment.
+//! What lifecycle is told from outside. How it is read, and what others must know too, stands in `service::config`.
 
-use domain::Workspace;
-use service::LogFormat;
+use std::path::PathBuf;
 
-/// What lifecycle must know. Each field is a variable of the same name in upper case.
-#[derive(clap::Parser, Clone)]
-#[command(name = "lifecycle", about = "Starts, stops and opens workspaces", version)]
+use service::config::{CloudConfig, Configuration, Emails, ProcessConfig, SigningKeys, audience, http_url, origin};
+
+/// What lifecycle must know.
+#[derive(clap::Args, Clone, Debug)]
 pub struct Config {
-    /// Port to listen on, on all addresses.
-    #[arg(long, env, default_value_t = 8080)]
-    pub port: u16,
-    /// Google Cloud project of instances, topics and database.
-    #[arg(long, env)]
-    pub project: String,
-    /// The declared workspaces: a JSON list, as Terraform writes it.
-    #[arg(long, env, value_parser = parse_workspaces)]
-    pub workspaces: Workspaces,
-    /// Ed25519 key in PEM (PKCS#8) that signs tickets; auth publishes its public half.
-    #[arg(long, env, hide_env_values = true)]
-    pub signing_key: String,
+    #[command(flatten)]
+    pub process: ProcessConfig,
+    #[command(flatten)]
+    pub cloud: CloudConfig,
+    /// Ed25519 keys in PEM (PKCS#8), as auth has them: the first signs tickets, and auth publishes its public half.
+    #[arg(long, value_parser = SigningKeys::from_pem)]
+    pub signing_key: SigningKeys,
+    /// File with the same, in place of SIGNING_KEY.
+    #[arg(long)]
+    pub signing_key_file: Option<PathBuf>,
     /// Issuer of our own tokens.
-    #[arg(long, env, default_value = "pilotlight")]
+    #[arg(long, default_value = "pilotlight")]
     pub issuer: String,
     /// Where auth publishes the keys that sign-ins are checked by.
-    #[arg(long, env)]
+    #[arg(long, value_parser = http_url)]
     pub jwks_url: String,
-    /// Where Google publishes its keys.
-    #[arg(long, env, default_value = "https://www.googleapis.com/oauth2/v3/certs")]
-    pub google_jwks_url: String,
     /// Audience that VMs must name in their identity tokens.
-    #[arg(long, env)]
+    #[arg(long, value_parser = audience)]
     pub vm_audience: String,
     /// Service accounts of VMs, separated by commas.
-    #[arg(long, env, value_delimiter = ',', required = true)]
-    pub vm_emails: Vec<String>,
+    #[arg(long)]
+    pub vm_emails: Emails,
     /// Audience that the push subscriptions name.
-    #[arg(long, env)]
+    #[arg(long, value_parser = audience)]
     pub push_audience: String,
     /// Service accounts of the push subscriptions, separated by commas.
-    #[arg(long, env, value_delimiter = ',', required = true)]
-    pub push_emails: Vec<String>,
-    /// Topic of the nudges, `projects/P/topics/T`.
-    #[arg(long, env)]
-    pub nudge_topic: String,
-    /// Pub/Sub's address, where it is an emulator: `host:port`.
-    #[arg(long, env = "PUBSUB_EMULATOR_HOST")]
-    pub pubsub_emulator: Option<String>,
-    /// Compute Engine's address, where it is an emulator; no credentials are sent there.
-    #[arg(long, env)]
-    pub compute_endpoint: Option<String>,
+    #[arg(long)]
+    pub push_emails: Emails,
     /// Origin of the page, where it is not served from here.
-    #[arg(long, env)]
+    #[arg(long, value_parser = origin)]
     pub page_origin: Option<String>,
-    /// `human` or `json`.
-    #[arg(long, env, default_value = "json")]
-    pub log_format: LogFormat,
-    /// What is logged, in the syntax of RUST_LOG.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
-    pub log_filter: String,
-    /// A clock that does not run as the machine's does; for the pocket cloud.
-    #[arg(long, env = "PILOTLIGHT_CLOCK", default_value = "")]
-    pub clock: String,
 }
 
-/// The declared workspaces.
-#[derive(Clone, Debug)]
-pub struct Workspaces(pub Vec<Workspace>);
+impl Configuration for Config {
+    const NAME: &'static str = "lifecycle";
+    const ABOUT: &'static str = "Starts, stops and opens workspaces";
 
-fn parse_workspaces(json: &str) -> Result<Workspaces, wire::ConfigError> {
-    wire::workspaces_from_json(json).map(Workspaces)
+    fn process(&self) -> &ProcessConfig {
+        &self.process
+    }
+
+    fn summary(&self, variable: &str) -> Option<String> {
+        match variable {
+            "SIGNING_KEY" => Some(self.signing_key.to_string()),
+            "WORKSPACES" => Some(self.cloud.workspaces.to_string()),
+            _ => None,
+        }
+    }
 }

@@ -8,6 +8,8 @@ mod compute_events;
 pub mod config;
 mod log_entry;
 mod openapi;
+#[cfg(feature = "cloud")]
+pub mod process;
 mod push;
 mod refusal;
 mod routes;

@@ -1,54 +1,31 @@
-//! The configuration of reaper, from its environment.
+//! What reaper is told from outside. How it is read, and what others must know too, stands in `service::config`.
 
-use domain::Workspace;
-use service::LogFormat;
+use service::config::{CloudConfig, Configuration, Emails, ProcessConfig, audience};
 
-/// What reaper must know. Each field is a variable of the same name in upper case.
-#[derive(clap::Parser, Clone)]
-#[command(name = "reaper", about = "Stops what is idle and repairs what is not as it should be", version)]
+/// What reaper must know.
+#[derive(clap::Args, Clone, Debug)]
 pub struct Config {
-    /// Port to listen on, on all addresses.
-    #[arg(long, env, default_value_t = 8080)]
-    pub port: u16,
-    /// Google Cloud project of instances, topics and database.
-    #[arg(long, env)]
-    pub project: String,
-    /// The declared workspaces: a JSON list, as Terraform writes it.
-    #[arg(long, env, value_parser = parse_workspaces)]
-    pub workspaces: Workspaces,
-    /// Where Google publishes its keys.
-    #[arg(long, env, default_value = "https://www.googleapis.com/oauth2/v3/certs")]
-    pub google_jwks_url: String,
+    #[command(flatten)]
+    pub process: ProcessConfig,
+    #[command(flatten)]
+    pub cloud: CloudConfig,
     /// Audience that Cloud Scheduler names.
-    #[arg(long, env)]
+    #[arg(long, value_parser = audience)]
     pub sweep_audience: String,
     /// Service accounts that may ask for a sweep, separated by commas.
-    #[arg(long, env, value_delimiter = ',', required = true)]
-    pub sweep_emails: Vec<String>,
-    /// Topic of the nudges, `projects/P/topics/T`.
-    #[arg(long, env)]
-    pub nudge_topic: String,
-    /// Pub/Sub's address, where it is an emulator: `host:port`.
-    #[arg(long, env = "PUBSUB_EMULATOR_HOST")]
-    pub pubsub_emulator: Option<String>,
-    /// Compute Engine's address, where it is an emulator; no credentials are sent there.
-    #[arg(long, env)]
-    pub compute_endpoint: Option<String>,
-    /// `human` or `json`.
-    #[arg(long, env, default_value = "json")]
-    pub log_format: LogFormat,
-    /// What is logged, in the syntax of RUST_LOG.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
-    pub log_filter: String,
-    /// A clock that does not run as the machine's does; for the pocket cloud.
-    #[arg(long, env = "PILOTLIGHT_CLOCK", default_value = "")]
-    pub clock: String,
+    #[arg(long)]
+    pub sweep_emails: Emails,
 }
 
-/// The declared workspaces.
-#[derive(Clone, Debug)]
-pub struct Workspaces(pub Vec<Workspace>);
+impl Configuration for Config {
+    const NAME: &'static str = "reaper";
+    const ABOUT: &'static str = "Stops what is idle and repairs what is not as it should be";
 
-fn parse_workspaces(json: &str) -> Result<Workspaces, wire::ConfigError> {
-    wire::workspaces_from_json(json).map(Workspaces)
+    fn process(&self) -> &ProcessConfig {
+        &self.process
+    }
+
+    fn summary(&self, variable: &str) -> Option<String> {
+        (variable == "WORKSPACES").then(|| self.cloud.workspaces.to_string())
+    }
 }

@@ -5,6 +5,8 @@
 
 mod app;
 pub mod config;
+#[cfg(feature = "cloud")]
+pub mod process;
 mod routes;
 mod sweep;
 

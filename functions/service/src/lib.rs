@@ -1,12 +1,16 @@
 //! What the three functions have in common as HTTP services: how a wrong request is answered, who is asking, limits,
-//! logs, and an orderly end. What they *do* is theirs.
+//! logs, what they are told from outside, and an orderly end. What they *do* is theirs.
 
 mod body;
+#[cfg(feature = "cloud")]
+pub mod cloud;
+pub mod config;
 mod error;
 mod gate;
 mod layers;
 mod logs;
 mod oidc;
+pub mod process;
 mod server;
 
 pub use body::Body;

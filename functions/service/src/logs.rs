@@ -49,6 +49,11 @@ pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
+/// Whether `filter` can be read.
+pub(crate) fn is_log_filter(filter: &str) -> bool {
+    EnvFilter::try_new(filter).is_ok()
+}
+
 /// One line for each turn of a workspace: what it is now, why, and which signal kept it alive.
 pub fn log_turn(workspace: &Workspace, before: &Record, after: &Record) {
     if before.phase == after.phase && before.stop_at == after.stop_at {

@@ -80,20 +80,23 @@ async fn a_function_needs_only_its_environment_and_ends_in_time_on_sigterm() {
 #[tokio::test]
 async fn a_variable_that_is_wrong_or_missing_stops_the_start_by_name() {
     let wrongs = [
-        ("lifecycle", "PROJECT", "", "--project <PROJECT>"),
-        ("lifecycle", "WORKSPACES", "[]", "'--workspaces <WORKSPACES>': the list of workspaces is empty; expected at"),
-        ("lifecycle", "WORKSPACES", r#"[{"id":"main"}]"#, "'--workspaces <WORKSPACES>': expected a JSON list"),
-        ("lifecycle", "SIGNING_KEY", "key-secret", "Error: SIGNING_KEY\n\nCaused by:\n    expected 1 to 8 blocks"),
-        ("lifecycle", "VM_EMAILS", "", "--vm-emails <VM_EMAILS>"),
-        ("lifecycle", "PORT", "http", "'--port <PORT>'"),
+        ("lifecycle", "PROJECT", "", "PROJECT: found nothing; expected: Google Cloud project"),
+        ("lifecycle", "WORKSPACES", "[]", "WORKSPACES: the list of workspaces is empty; expected at least one"),
+        ("lifecycle", "WORKSPACES", r#"[{"id":"main"}]"#, "WORKSPACES: expected a JSON list"),
+        ("lifecycle", "SIGNING_KEY", "key-secret", "SIGNING_KEY: expected 1 to 8 blocks"),
+        ("lifecycle", "VM_EMAILS", "", "VM_EMAILS: found nothing; expected: Service accounts of VMs"),
+        ("lifecycle", "PUSH_EMAILS", "push", "PUSH_EMAILS: found \"push\"; expected 1 to 50 e-mail addresses"),
+        ("lifecycle", "JWKS_URL", "nowhere", "JWKS_URL: found \"nowhere\"; expected a URL"),
+        ("lifecycle", "PORT", "http", "PORT: found \"http\"; expected a number from 0 to 65535"),
         (
             "lifecycle",
             "PILOTLIGHT_CLOCK",
             "noon",
-            "PILOTLIGHT_CLOCK\n\nCaused by:\n    the clock setting is \"noon\"; expected",
+            "PILOTLIGHT_CLOCK: found \"noon\"; expected nothing, or ORIGIN_MILLIS@RATE",
         ),
-        ("reaper", "NUDGE_TOPIC", "", "--nudge-topic <NUDGE_TOPIC>"),
-        ("reaper", "LOG_FORMAT", "xml", "'--log-format <LOG_FORMAT>': found \"xml\", expected `human` or `json`"),
+        ("reaper", "NUDGE_TOPIC", "", "NUDGE_TOPIC: found nothing; expected: Topic of the nudges"),
+        ("reaper", "NUDGE_TOPIC", "nudges", "NUDGE_TOPIC: found \"nudges\"; expected projects/PROJECT/topics/TOPIC"),
+        ("reaper", "LOG_FORMAT", "xml", "LOG_FORMAT: found \"xml\"; expected `human` or `json`"),
     ];
     for (name, variable, value, told) in wrongs {
         let ended = timeout(WITHIN, program(name, &[(variable, value)]).output()).await;

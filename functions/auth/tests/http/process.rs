@@ -148,13 +148,17 @@ async fn a_wrong_variable_stops_the_start_by_name() {
     let users = users().to_string();
     let good = [("SIGNING_KEY", pem.as_str()), ("USERS", &users), ("SIGNIN_STORE", "memory"), ("PORT", "0")];
     let wrongs = [
-        ("PORT", "http", "expected a number from 0 to 65535"),
-        ("SIGNING_KEY", "key-secret", "SIGNING_KEY: expected 1 to 8 blocks"),
-        ("USERS", "users-secret", "USERS: expected a JSON list"),
-        ("SIGNIN_STORE", "firestore", "PROJECT: found nothing; expected the project of the database"),
-        ("FRAME_SOURCES", "comfy.example.com", "<FRAME_SOURCES>"),
-        ("PILOTLIGHT_CLOCK", "noon", "PILOTLIGHT_CLOCK: the clock setting is"),
-        ("RUST_LOG", "=", "log filter"),
+        ("PORT", "http", "auth: PORT: found \"http\"; expected a number from 0 to 65535"),
+        ("SIGNING_KEY", "key-secret", "auth: SIGNING_KEY: expected 1 to 8 blocks"),
+        ("USERS", "users-secret", "auth: USERS: expected a JSON list"),
+        ("SIGNIN_STORE", "firestore", "auth: PROJECT: found nothing; expected the project of the database"),
+        (
+            "FRAME_SOURCES",
+            "comfy.example.com",
+            "auth: FRAME_SOURCES: found \"comfy.example.com\"; expected up to 50 origins",
+        ),
+        ("PILOTLIGHT_CLOCK", "noon", "auth: PILOTLIGHT_CLOCK: found \"noon\"; expected nothing, or ORIGIN_MILLIS@RATE"),
+        ("RUST_LOG", "=", "auth: RUST_LOG: found \"=\"; expected a log filter"),
     ];
     for (name, value, told) in wrongs {
         let output = timeout(WITHIN, auth().envs(good).env(name, value).output()).await.unwrap().unwrap();
@@ -162,6 +166,29 @@ async fn a_wrong_variable_stops_the_start_by_name() {
         assert!(!output.status.success() && log.contains(told), "{name}={value}: {log}");
         assert!(!log.contains("-secret") && !log.contains("argon2id$"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_check_tells_what_a_start_would_use_and_keeps_secrets_to_itself() {
+    let (key, pem) = SigningKey::generate().unwrap();
+    let checked = auth()
+        .arg("--check-config")
+        .envs([("SIGNING_KEY", pem.as_str()), ("USERS", &users().to_string()), ("SIGNIN_STORE", "memory")])
+        .output();
+    let output = timeout(WITHIN, checked).await.unwrap().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = told.lines().collect();
+    for line in [
+        "PORT=8080  # default",
+        &format!("SIGNING_KEY=(1 key, kid {})  # environment", key.key_id()),
+        "USERS=(3 users: admin admin, ada user, guest viewer)  # environment",
+        "SIGNIN_STORE=memory  # environment",
+        "VERIFYING_KEYS=  # not set",
+    ] {
+        assert!(lines.contains(&line), "{line} in {told}");
+    }
+    assert!(!told.contains("argon2id") && !told.contains("PRIVATE"), "{told}");
 }
 
 #[tokio::test]
