@@ -116,6 +116,27 @@ async fn a_run_is_told_with_its_phases_its_price_and_its_cost() {
 }
 
 #[tokio::test]
+async fn the_openapi_document_knows_every_field_of_a_run_and_of_a_view() {
+    let setting = after_runs(1).await;
+    let document = get(&setting, "/api/lifecycle/openapi.json").await;
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let described = |schema: &str| keys(&document["components"]["schemas"][schema]["properties"]);
+    let page = get(&setting, RUNS).await;
+    let view = get(&setting, "/api/workspaces/main").await;
+    for (schema, told) in [
+        ("RunsReply", &page),
+        ("RunView", &page["runs"][0]),
+        ("PhaseSecondsView", &page["runs"][0]["seconds"]),
+        ("WorkspaceView", &view),
+        ("PlacementView", &view["placement"]),
+        ("CostView", &view["cost"]),
+        ("LastStopView", &view["last_stop"]),
+    ] {
+        assert_eq!(described(schema), keys(told), "{schema}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_keeps_the_price_that_it_was_started_for() {
     let setting = Setting::new();
     setting.ready().await;
