@@ -374,5 +374,4 @@ fn worth_saving(before: &Record, after: &Record, now: Timestamp, policy: &Policy
         || moved(before.stop_at, after.stop_at)
         || moved(before.heard_at, after.heard_at)
         || moved(before.last_active.map(|last| last.at), after.last_active.map(|last| last.at))
-        || before.last_active.map(|last| last.signal) != after.last_active.map(|last| last.signal)
 }

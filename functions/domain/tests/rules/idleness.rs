@@ -172,6 +172,15 @@ fn activity_is_written_when_it_moves_the_deadline_by_more_than_the_threshold() {
 }
 
 #[test]
+fn a_person_and_their_traffic_in_turn_are_not_worth_a_write_each() {
+    let traffic = Reading::Idle { last: Some(Activity { at: at(150), signal: Signal::Traffic }) };
+    let next = take(&used(), beat(1, traffic), at(155));
+    assert!(!next.save, "another signal, and hardly later");
+    let working = take(&used(), beat(1, Reading::Busy(Signal::Queue)), at(155));
+    assert!(working.save, "what it is working on is told at once");
+}
+
+#[test]
 fn boots_tell_how_far_they_are_and_never_go_back() {
     let report = |step, percent| {
         let boot = Some(domain::BootReport { step, percent, detail: "…".to_owned() });
