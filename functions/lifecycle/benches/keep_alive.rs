@@ -1,9 +1,12 @@
 //! Keep-alives through the whole handler: token checked by its signature, record loaded, decided, saved, view written.
 //!
-//! `cargo bench -p lifecycle`. One thread, the store in memory. Prints requests a second at full load, and the latency
-//! at half of that.
+//! `cargo bench -p lifecycle --bench keep_alive`. One thread. With the store in memory it prints requests a second at full
+//! load, and the latency at half of that; with the store in Google's Firestore emulator, requests a second, one after the
+//! other and many at once, and the documents that one reads and writes. The emulator needs Java and the Google Cloud SDK
+//! with its component `cloud-firestore-emulator`; where they are missing the bench says so.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and may panic")]
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,20 +17,24 @@ use domain::{
     Calendar, MicroUsd, Phase, Placement, Policy, Record, Role, SESSION_LIFE, Seconds, Session, Wish, Workspace,
     WorkspaceId, due_at,
 };
+use futures_util::{StreamExt as _, stream};
 use lifecycle::{App, Parts};
 use platform::clock::{Clock, SystemClock};
 use platform::compute::fake::FakeCompute;
+use platform::contract::emulator::Emulator;
 use platform::identity::jwks::{JwksSources, JwksVerifier};
 use platform::identity::keys::{SigningKey, jwks};
 use platform::queue::Queue;
-use platform::signin::MemorySigninStore;
-use platform::store::{MemoryStore, Save, WorkspaceStore};
+use platform::signin::{FirestoreSigninStore, MemorySigninStore, SigninStore};
+use platform::store::{FirestoreStore, MemoryStore, Save, WorkspaceStore};
 use service::{Gate, Limits, OidcGate};
 use tower::ServiceExt;
 use wire::SessionClaims;
 
 const MEASURED_FOR: Duration = Duration::from_secs(5);
 const WARM_UP: usize = 2_000;
+/// Requests under way at once at the emulator.
+const AT_ONCE: usize = 32;
 
 #[derive(Debug)]
 struct NoQueue;
@@ -59,7 +66,7 @@ fn workspace() -> Workspace {
     }
 }
 
-async fn router() -> (Router, String) {
+async fn router(store: Arc<dyn WorkspaceStore>, signin: Arc<dyn SigninStore>) -> (Router, String) {
     let workspace = workspace();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now = clock.now();
@@ -74,7 +81,6 @@ async fn router() -> (Router, String) {
     let token = key.sign(&SessionClaims::of(&session, "pilotlight")).unwrap();
     let identity =
         Arc::new(JwksVerifier::new(JwksSources::none().with_ours("pilotlight", &jwks(std::slice::from_ref(&key)))));
-    let store = Arc::new(MemoryStore::new());
     let record = Record {
         wish: Wish::Running,
         phase: Phase::Ready,
@@ -90,7 +96,7 @@ async fn router() -> (Router, String) {
     store.save(Save { id: &workspace.id, record: &record, seen: None, due_at, ended: None }).await.unwrap();
     let gate = Gate {
         identity: identity.clone(),
-        signin: Arc::new(MemorySigninStore::new(clock.clone())),
+        signin,
         clock: clock.clone(),
         issuer: "pilotlight".into(),
         page_origin: None,
@@ -122,15 +128,13 @@ async fn keep_alive(router: &Router, token: &str) {
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
-/// Requests a second, one after the other.
-async fn full_load(router: &Router, token: &str) -> f64 {
+/// Requests a second, so many under way at once.
+async fn full_load(router: &Router, token: &str, at_once: usize) -> f64 {
     let begin = Instant::now();
-    let mut count = 0_u32;
-    while begin.elapsed() < MEASURED_FOR {
-        keep_alive(router, token).await;
-        count += 1;
-    }
-    f64::from(count) / begin.elapsed().as_secs_f64()
+    let under_way = stream::repeat(()).take_while(|()| ready(begin.elapsed() < MEASURED_FOR));
+    let answers = under_way.map(|()| keep_alive(router, token)).buffer_unordered(at_once);
+    let count = answers.fold(0_u32, |count, ()| ready(count + 1));
+    f64::from(count.await) / begin.elapsed().as_secs_f64()
 }
 
 /// Latencies when requests arrive evenly, at `rate` a second; counted from the moment each was due.
@@ -150,23 +154,44 @@ async fn paced(router: &Router, token: &str, rate: f64) -> Vec<Duration> {
     }
 }
 
+async fn in_memory() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (router, token) = router(Arc::new(MemoryStore::new()), Arc::new(MemorySigninStore::new(clock))).await;
+    for _ in 0..WARM_UP {
+        keep_alive(&router, &token).await;
+    }
+    let rate = full_load(&router, &token, 1).await;
+    println!("keep-alive, one thread, full load: {rate:.0} requests/s");
+    let mut latencies = paced(&router, &token, rate / 2.0).await;
+    latencies.sort_unstable();
+    let at = |part: usize| latencies[(latencies.len() * part / 100).min(latencies.len() - 1)];
+    println!("keep-alive, half load: p50 {:?}, p99 {:?}, most {:?}", at(50), at(99), latencies[latencies.len() - 1]);
+}
+
+async fn on_firestore() {
+    let Some(emulator) = Emulator::firestore().await else { return };
+    let database = emulator.database();
+    let store = Arc::new(FirestoreStore::new(Arc::clone(&database)));
+    let (router, token) = router(store, Arc::new(FirestoreSigninStore::new(Arc::clone(&database)))).await;
+    for _ in 0..WARM_UP {
+        keep_alive(&router, &token).await;
+    }
+    let before = database.usage();
+    keep_alive(&router, &token).await;
+    let used = database.usage() - before;
+    let alone = full_load(&router, &token, 1).await;
+    let together = full_load(&router, &token, AT_ONCE).await;
+    println!(
+        "keep-alive on Firestore's emulator: {alone:.0} requests/s one after the other, {together:.0} with {AT_ONCE} at \
+         once; {} documents read and {} written by each",
+        used.reads, used.writes
+    );
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (router, token) = router().await;
-        for _ in 0..WARM_UP {
-            keep_alive(&router, &token).await;
-        }
-        let rate = full_load(&router, &token).await;
-        println!("keep-alive, one thread, full load: {rate:.0} requests/s");
-        let mut latencies = paced(&router, &token, rate / 2.0).await;
-        latencies.sort_unstable();
-        let at = |part: usize| latencies[(latencies.len() * part / 100).min(latencies.len() - 1)];
-        println!(
-            "keep-alive, half load: p50 {:?}, p99 {:?}, most {:?}",
-            at(50),
-            at(99),
-            latencies[latencies.len() - 1]
-        );
+        in_memory().await;
+        on_firestore().await;
     });
 }
