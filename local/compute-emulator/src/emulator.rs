@@ -7,12 +7,13 @@ use std::time::Duration;
 use domain::Timestamp;
 use platform::clock::Clock;
 use serde_json::Value;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api;
 use crate::cloud::{Cloud, Effect, FaultRefused};
 use crate::config::{ApiFaults, Config};
+use crate::happening::Happened;
 use crate::identity::IdentityProvider;
 use crate::listen::Listener;
 use crate::machines::{self, InstanceFacts, Machines, Power};
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     power: BTreeMap<String, watch::Sender<Power>>,
     metadata_urls: BTreeMap<String, String>,
     log: broadcast::Sender<Value>,
+    watchers: Mutex<Vec<mpsc::UnboundedSender<Happened>>>,
 }
 
 /// One instance, for a panel.
@@ -100,6 +102,7 @@ impl Emulator {
             power,
             metadata_urls,
             log: broadcast::Sender::new(LOG_ENTRIES_BEHIND_MAX),
+            watchers: Mutex::default(),
         });
         let mut tasks = vec![
             tokio::spawn(drive(shared.clone(), stopped.clone())),
@@ -144,6 +147,13 @@ impl Emulator {
     /// The audit log's entries from now on, as a sink would publish them.
     pub fn log_entries(&self) -> broadcast::Receiver<Value> {
         self.shared.log.subscribe()
+    }
+
+    /// Everything that happens from now on, in its order. Held until it is read: for a test that reads it.
+    pub fn happenings(&self) -> mpsc::UnboundedReceiver<Happened> {
+        let (watcher, happenings) = mpsc::unbounded_channel();
+        self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(watcher);
+        happenings
     }
 
     pub fn snapshot(&self) -> Vec<InstanceSnapshot> {
@@ -287,6 +297,10 @@ impl Shared {
             }
             // Nobody listening is no fault: the entry is simply not wanted.
             Effect::Logged(entry) => drop(self.log.send(entry)),
+            Effect::Happened(happened) => {
+                let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+                watchers.retain(|watcher| watcher.send(happened.clone()).is_ok());
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use domain::Timestamp;
 use super::operations::Begin;
 use super::{Caller, Cloud};
 use crate::error::CallError;
+use crate::happening::Happening;
 use crate::instance::{AttachedDisk, BOOT_DEVICE, Instance, Status};
 use crate::links::{DiskRef, disk_ref, path};
 use crate::operation::{Operation, OperationError, Outcome};
@@ -111,8 +112,10 @@ impl Cloud {
             let user = path(&self.config.project, &format!("zones/{user_zone}/instances/{user}"));
             return Outcome::Fails(OperationError::disk_in_use(&path(&self.config.project, &disk.rest()), &user));
         }
+        let mut told = Vec::new();
         if conflict.is_some() {
             for user in std::mem::take(&mut disk.users).into_keys() {
+                told.push(Happening::Detached { disk: name.to_owned(), instance: user.clone() });
                 if let Some(previous) = self.instances.get_mut(&user) {
                     previous.disks.retain(|attached| attached.disk != name);
                     previous.fingerprint = self.chance.fingerprint();
@@ -127,6 +130,8 @@ impl Cloud {
             found.disks.push(attached);
             found.fingerprint = self.chance.fingerprint();
         }
+        told.push(Happening::Attached { disk: name.to_owned(), instance: instance.to_owned() });
+        told.into_iter().for_each(|told| self.note(told, at));
         Outcome::Succeeds
     }
 
@@ -141,6 +146,7 @@ impl Cloud {
             disk.users.remove(instance);
             disk.detached = Some(at);
         }
+        self.note(Happening::Detached { disk: attached.disk, instance: instance.to_owned() }, at);
         Outcome::Succeeds
     }
 }

@@ -22,6 +22,7 @@ use crate::chance::{Chance, number_of};
 use crate::config::{ApiFaults, Config};
 use crate::disk::RegionalDisk;
 use crate::error::CallError;
+use crate::happening::{Happened, Happening};
 use crate::instance::{AttachedDisk, Instance};
 use crate::links::path;
 use crate::operation::Operation;
@@ -53,6 +54,7 @@ pub(crate) enum Effect {
     PowerOn { instance: String },
     PowerOff { instance: String, grace: Duration },
     Logged(Value),
+    Happened(Happened),
 }
 
 /// What a call brings along, beside its path.
@@ -155,6 +157,11 @@ impl Cloud {
 
     pub(crate) fn take_outbox(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.outbox)
+    }
+
+    /// Writes down what has happened, for whoever watches.
+    fn note(&mut self, what: Happening, at: Timestamp) {
+        self.outbox.push(Effect::Happened(what.at(at)));
     }
 
     pub(crate) fn chance(&mut self) -> &mut Chance {

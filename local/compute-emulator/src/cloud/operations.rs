@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Caller, Cloud, Due, Effect};
 use crate::audit::{self, Part};
 use crate::error::CallError;
+use crate::happening::Happening;
 use crate::links::path;
 use crate::moments::after;
 use crate::operation::{Operation, OperationStatus, Outcome};
@@ -68,6 +69,13 @@ impl Cloud {
         if let Some(id) = operation.client_operation_id.as_deref().and_then(|id| Uuid::parse_str(id).ok()) {
             self.requests.insert(id, (call_of(kind, instance), name.clone()));
         }
+        let accepted = Happening::Accepted {
+            operation: name.clone(),
+            verb: kind.to_owned(),
+            instance: instance.to_owned(),
+            request_id: operation.client_operation_id.clone(),
+        };
+        self.note(accepted, now);
         if LOGGED_KINDS.contains(&kind) {
             let entry = audit::activity(&self.config.project, &operation, Part::First, now);
             self.outbox.push(Effect::Logged(entry));
@@ -102,6 +110,7 @@ impl Cloud {
         };
         let entry = audit::system_event(&self.config.project, &operation, message, at);
         self.outbox.push(Effect::Logged(entry));
+        self.note(Happening::System { instance: instance.to_owned(), event: kind.to_owned() }, at);
         self.keep(operation);
     }
 
@@ -129,6 +138,13 @@ impl Cloud {
         operation.status = OperationStatus::Done;
         operation.started.get_or_insert(at);
         operation.ended = Some(at);
+        let ended = Happening::Ended {
+            operation: name.to_owned(),
+            verb: operation.kind.to_owned(),
+            instance,
+            error: operation.error().map(|error| error.code.to_owned()),
+        };
+        self.outbox.push(Effect::Happened(ended.at(at)));
         if LOGGED_KINDS.contains(&operation.kind) {
             let entry = audit::activity(&self.config.project, operation, Part::Last, at);
             self.outbox.push(Effect::Logged(entry));

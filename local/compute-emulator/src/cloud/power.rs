@@ -7,6 +7,7 @@ use domain::Timestamp;
 use super::operations::Begin;
 use super::{Caller, Cloud, Due, Effect};
 use crate::error::CallError;
+use crate::happening::Happening;
 use crate::instance::{Instance, Status};
 use crate::moments::after;
 use crate::operation::{Operation, OperationError, Outcome};
@@ -120,10 +121,10 @@ impl Cloud {
         }
         let Some(instance) = self.instances.get_mut(name) else { return self.nothing_to_do() };
         instance.epoch += 1;
-        instance.status = Status::Provisioning;
         instance.preempted = false;
         instance.restart_due = false;
         let zone = instance.spec.zone.clone();
+        self.turn(name, Status::Provisioning, now);
         let staged = after(now, timings.provisioning);
         if !self.dry_zones.contains(&zone) {
             self.write_down(name, staged, Change::Stages);
@@ -149,8 +150,8 @@ impl Cloud {
     pub(super) fn let_stop(&mut self, name: &str, grace: Duration, now: Timestamp) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         instance.epoch += 1;
-        instance.status = Status::Stopping;
         instance.ends = None;
+        self.turn(name, Status::Stopping, now);
         self.outbox.push(Effect::PowerOff { instance: name.to_owned(), grace });
         self.write_down(name, after(now, self.config.timings.stopping), Change::Terminates);
     }
@@ -172,13 +173,13 @@ impl Cloud {
     pub(super) fn change(&mut self, name: &str, epoch: u64, change: Change, at: Timestamp) {
         let Some(instance) = self.instances.get_mut(name).filter(|instance| instance.epoch == epoch) else { return };
         match change {
-            Change::Stages => instance.status = Status::Staging,
+            Change::Stages => self.turn(name, Status::Staging, at),
             Change::Runs => self.runs(name, at),
-            Change::GivesUp => instance.status = Status::Stopping,
+            Change::GivesUp => self.turn(name, Status::Stopping, at),
             Change::Terminates => {
-                instance.status = Status::Terminated;
                 instance.last_stop = Some(at);
                 instance.guest_attributes.clear();
+                self.turn(name, Status::Terminated, at);
             }
             Change::IsPreempted => {
                 let grace = self.config.timings.shutdown_grace_spot.min(self.config.timings.stopping);
@@ -196,13 +197,20 @@ impl Cloud {
         }
     }
 
+    /// Gives an instance another status.
+    fn turn(&mut self, name: &str, status: Status, at: Timestamp) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        instance.status = status;
+        self.note(Happening::Status { instance: name.to_owned(), status: status.name().to_owned() }, at);
+    }
+
     fn runs(&mut self, name: &str, at: Timestamp) {
         let Some(instance) = self.instances.get_mut(name) else { return };
-        instance.status = Status::Running;
         instance.boot += 1;
         instance.last_start = Some(at);
         instance.ends = instance.scheduling.max_run_duration.map(|length| after(at, length));
         let ends = instance.ends;
+        self.turn(name, Status::Running, at);
         self.outbox.push(Effect::PowerOn { instance: name.to_owned() });
         if let Some(ends) = ends {
             self.write_down(name, ends, Change::RunsOut);

@@ -4,6 +4,7 @@
 mod disks;
 mod events;
 mod faults;
+mod happenings;
 mod lists;
 mod metadata;
 mod operations;
