@@ -327,7 +327,9 @@ fn announce_or_stop(record: &mut Record, now: Timestamp, policy: &Policy) {
             if announced == Some(StopReason::HardLimit) {
                 stop(record, StopReason::HardLimit, now);
             } else if let Some((reason, _)) = idle_reason(record, now, policy) {
-                // Asked again at the end: what was idle when it was announced may have gone silent since.
+                // Asked again at the end: what was idle when it was announced may have gone silent since. But what was
+                // silent and has spoken since was heard within the silence limit.
+                let announced = announced.filter(|announced| *announced != StopReason::Silent);
                 stop(record, announced.unwrap_or(reason), now);
             } else if let Some((reason, since)) = hard_reason(record, now, policy) {
                 record.ending = Some(reason);

@@ -163,3 +163,15 @@ fn a_start_that_fails_while_its_machine_is_up_is_billed_all_the_same() {
     let record = after(&called, failed(domain::OperationErrorKind::Transient), at(50));
     assert_eq!(record.billed_since, accepted().billed_since);
 }
+
+#[test]
+fn a_vm_that_has_spoken_since_its_end_was_announced_is_not_called_silent() {
+    let announced = after(&used(), Event::SweepDue, at(1960));
+    assert_eq!((announced.ending, announced.drain_ends_at), (Some(StopReason::Silent), Some(at(2080))));
+    let still_silent = after(&announced, Event::SweepDue, at(2080));
+    assert_eq!((still_silent.phase, still_silent.ending), (Phase::Stopping, Some(StopReason::Silent)));
+    let spoke = after(&announced, beat(1, IDLE), at(2050));
+    assert_eq!(spoke.phase, Phase::Draining, "it is idle, and its end was announced");
+    let stopped = after(&spoke, Event::SweepDue, at(2080));
+    assert_eq!((stopped.phase, stopped.ending), (Phase::Stopping, Some(StopReason::Idle)));
+}
