@@ -1,6 +1,8 @@
 //! What each of the three functions is told when it is a process: its whole environment, as Terraform writes it for
 //! Cloud Run. Where an address of Google's is expected, it is the pocket cloud's, or that of Google's emulator.
 
+use std::collections::BTreeSet;
+
 use compute_emulator::Emulator;
 use domain::{Placement, Policy, Seconds, Workspace};
 use platform::identity::keys::SigningKey;
@@ -50,7 +52,8 @@ impl Environment {
         let hash = auth::hash_password(around.password)?;
         let users = serde_json::json!([{ "name": "admin", "role": "admin", "hash": hash }]).to_string();
         let placements = around.workspaces.iter().flat_map(|workspace| &workspace.placements);
-        let origins = placements.map(|placement| placement.origin.as_str());
+        // Each once, although workspaces may share one.
+        let origins: BTreeSet<&str> = placements.map(|placement| placement.origin.as_str()).collect();
         let base = around.base;
         let everybody = vec![
             ("PROJECT", around.project.to_owned()),
@@ -64,7 +67,7 @@ impl Environment {
             ("USERS", users),
             ("ISSUER", names::ISSUER.to_owned()),
             ("SIGNIN_STORE", "firestore".to_owned()),
-            ("FRAME_SOURCES", origins.collect::<Vec<_>>().join(",")),
+            ("FRAME_SOURCES", origins.into_iter().collect::<Vec<_>>().join(",")),
             // The front, which tells whom it asks for.
             ("TRUSTED_PROXIES", "1".to_owned()),
         ];
