@@ -85,7 +85,7 @@ impl SigninStore for FirestoreSigninStore {
             let document = AttemptsDocument { failed_at, expires_at };
             match self.database.commit(vec![database::put(name.clone(), &document, Some(condition))?]).await {
                 Ok(_) => return Ok(()),
-                // A failure whose save was answered with neither is noted twice rather than not at all.
+                // May be in conflict with itself, its answer lost: noted twice is better than not at all.
                 Err(CallError::Conflict { .. } | CallError::Contended(_)) => {
                     tokio::time::sleep(database::jittered(OVERTAKEN_WAIT * save)).await
                 }
