@@ -14,11 +14,7 @@
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-# A target that is named keeps the flag from build scripts and macros, which cannot be static.
-RUN RUSTFLAGS="-C target-feature=+crt-static" \
-      cargo build --release --locked --target "$(rustc --print host-tuple)" -p control-plane
-RUN image/layout.sh "target/$(rustc --print host-tuple)/release/control-plane" \
-      /etc/ssl/certs/ca-certificates.crt /image
+RUN image/layout.sh "$(image/program.sh)" /etc/ssl/certs/ca-certificates.crt /image
 
 FROM scratch
 LABEL org.opencontainers.image.title="Pilotlight's control plane" \

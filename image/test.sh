@@ -35,6 +35,7 @@ main() {
   can_run || return 0
   SCRATCH="$(mktemp -d)"
   trap end EXIT
+  context_is_enough_to_build_from
   build
   holds_what_is_needed_and_nothing_else
   is_set_up_for_cloud_run
@@ -72,13 +73,30 @@ end() {
     kill -KILL "$child" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
   done
-  [[ -z "$ROOT" ]] || store umount --all >/dev/null || true
+  [[ -z "$SCRATCH" ]] || store umount --all >/dev/null || true
   [[ -z "$SCRATCH" ]] || rm -rf "$SCRATCH"
 }
 
 # Buildah, with all that it keeps in a folder of ours, in the one way that works on every file system.
 store() {
   buildah --storage-driver vfs --root "$SCRATCH/store" --runroot "$SCRATCH/run" "$@"
+}
+
+# What .dockerignore lets through is a whole workspace, with the page and the scripts that the build stage runs, and
+# nothing beside it. Whether it compiles, the workspace's own tests show.
+context_is_enough_to_build_from() {
+  printf 'FROM scratch\nCOPY . /\n' >"$SCRATCH/Dockerfile"
+  store build --quiet --file "$SCRATCH/Dockerfile" --tag localhost/context:test . >"$SCRATCH/log" 2>&1 \
+    || fail "the context cannot be copied: $(cat "$SCRATCH/log")"
+  local context file found
+  context="$(store mount "$(store from --pull-never localhost/context:test)")"
+  for file in static/index.html image/layout.sh image/program.sh functions/control-plane/src/main.rs; do
+    [[ -f "$context/$file" ]] || fail ".dockerignore keeps $file away"
+  done
+  found="$(find "$context" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)"
+  [[ "$found" == "Cargo.lock Cargo.toml functions image local static vm" ]] || fail ".dockerignore lets through: $found"
+  cargo metadata --locked --no-deps --format-version 1 --manifest-path "$context/Cargo.toml" >/dev/null \
+    || fail "what .dockerignore lets through is no whole workspace"
 }
 
 build() {

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# How soon each function answers after it is started, what it holds when idle, and how big its program is.
+# How soon each function answers after it is started, what it holds when idle, and how big the program and the image are.
 #
 # Reads nothing from any cloud: a function connects to Google when it is first asked for something, and here it is asked
-# for /healthz only. Needs the programs, by default those of: cargo build --release -p auth -p lifecycle -p reaper
+# for /healthz only. Needs the program, by default that of image/program.sh.
 set -euo pipefail
 # Numbers with a point.
 export LC_ALL=C
 
-PROGRAMS="${PROGRAMS:-target/release}"
+PROGRAM="${PROGRAM:-target/$(rustc --print host-tuple)/release/control-plane}"
+# What the image holds beside it.
+CERTIFICATES="${CERTIFICATES:-/etc/ssl/certs/ca-certificates.crt}"
 # Starts of each function; the median counts.
 STARTS=20
 # Starts after which memory is looked at, and how long the function is left alone before that.
@@ -26,18 +28,15 @@ TOOK_US=""
 
 main() {
   cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-  local name
-  for name in auth lifecycle reaper; do
-    [[ -x "$PROGRAMS/$name" ]] \
-      || fail "PROGRAMS: $PROGRAMS/$name is not there; build it: cargo build --release -p auth -p lifecycle -p reaper"
-  done
+  [[ -x "$PROGRAM" ]] || fail "PROGRAM: found nothing at $PROGRAM; expected control-plane, as image/program.sh builds it"
   SCRATCH="$(mktemp -d)"
   trap 'end; rm -rf "$SCRATCH"' EXIT
   configure
+  local name
   for name in auth lifecycle reaper; do
     measure "$name"
   done
-  echo "programs together: $(cat "$PROGRAMS"/{auth,lifecycle,reaper} | wc -c | scaled 0.000001) MB"
+  weigh
 }
 
 fail() {
@@ -50,8 +49,8 @@ configure() {
   local placement='{"instance":"comfyui-main-a","zone":"us-central1-a","machine_type":"g2-standard-4"'
   placement+=',"accelerator":"nvidia-l4","usd_per_hour":0.7068,"origin":"https://comfy.example.com"}'
   local hash
-  hash="$(echo "battery staple" | "$PROGRAMS/auth" hash-password)"
-  SIGNING_KEY="$("$PROGRAMS/auth" new-key)"
+  hash="$(echo "battery staple" | "$PROGRAM" hash-password)"
+  SIGNING_KEY="$("$PROGRAM" new-key)"
   USERS="$(printf '[{"name":"admin","role":"admin","hash":"%s"}]' "$hash")"
   WORKSPACES="$(printf '[{"id":"main","title":"ComfyUI","placements":[%s]}]' "$placement")"
   export SIGNING_KEY USERS WORKSPACES SIGNIN_STORE=firestore PROJECT=p LOG_FORMAT=json RUST_LOG=info
@@ -61,7 +60,7 @@ configure() {
   export SWEEP_AUDIENCE=https://reaper.example.com SWEEP_EMAILS=scheduler@p.iam.gserviceaccount.com
 }
 
-# measure NAME: prints three lines about a function.
+# measure NAME: prints two lines about a function.
 measure() {
   local name="$1" starts=() memory=() own=()
   while ((${#starts[@]} < STARTS)); do
@@ -76,7 +75,14 @@ measure() {
   echo "start, $name: $(median "${starts[@]}" | scaled 0.001) ms"
   echo "memory when idle, $name: $(median "${memory[@]}" | scaled 0.001024) MB," \
     "$(median "${own[@]}" | scaled 0.001024) MB of it private"
-  echo "program, $name: $(stat -c %s "$PROGRAMS/$name" | scaled 0.000001) MB"
+}
+
+# The program, and the image around it.
+weigh() {
+  image/layout.sh "$PROGRAM" "$CERTIFICATES" "$SCRATCH/image"
+  echo "program: $(stat -c %s "$PROGRAM" | scaled 0.000001) MB"
+  echo "image: $(find "$SCRATCH/image" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum }' | scaled 0.000001) MB," \
+    "$(tar -C "$SCRATCH/image" -cf - . | gzip | wc -c | scaled 0.000001) MB as a registry keeps it"
 }
 
 # start NAME: starts a function and waits until it answers; sets CHILD, and TOOK_US from exec to the first 200.
@@ -86,7 +92,7 @@ start() {
   # The moment is noted by the process that becomes the function, just before it does.
   (
     echo "$EPOCHREALTIME" >"$SCRATCH/begun"
-    PORT="$port" exec "$PROGRAMS/$name" 2>"$SCRATCH/log"
+    PORT="$port" exec -a "$name" "$PROGRAM" 2>"$SCRATCH/log"
   ) &
   CHILD=$!
   local give_up_at=$((${EPOCHREALTIME/./} + ANSWERS_WITHIN_US))

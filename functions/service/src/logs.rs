@@ -8,10 +8,12 @@ use domain::{Record, Workspace};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Shape of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,26 +34,26 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Starts the log on standard error. `filter` is in the syntax of `RUST_LOG`.
+/// Starts the log on standard error. `filter` is a level, or levels by target: `info,hyper=warn`.
 ///
 /// # Errors
 /// When the filter cannot be read, or a log was started before.
 pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("the log filter {filter:?}: {error}"))?;
-    let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    // Not EnvFilter, which can also tell spans by their fields: for that it brings an engine of regular expressions.
+    let targets: Targets = filter.parse().map_err(|error| anyhow::anyhow!("the log filter {filter:?}: {error}"))?;
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(targets);
     match format {
-        LogFormat::Human => builder.with_target(false).compact().try_init(),
-        LogFormat::Json => {
-            builder.event_format(CloudLogging).fmt_fields(tracing_subscriber::fmt::format::JsonFields::new()).try_init()
-        }
+        LogFormat::Human => registry.with(lines.with_target(false).compact()).try_init(),
+        LogFormat::Json => registry.with(lines.event_format(CloudLogging).fmt_fields(JsonFields::new())).try_init(),
     }
     .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// Whether `filter` can be read.
 pub(crate) fn is_log_filter(filter: &str) -> bool {
-    EnvFilter::try_new(filter).is_ok()
+    filter.parse::<Targets>().is_ok()
 }
 
 /// One line for each turn of a workspace: what it is now, why, and which signal kept it alive.
@@ -164,7 +166,7 @@ mod tests {
             .with_max_level(Level::TRACE)
             .with_writer(written.clone())
             .event_format(CloudLogging)
-            .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
+            .fmt_fields(JsonFields::new())
             .finish();
         tracing::subscriber::with_default(subscriber, work);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
@@ -196,6 +198,7 @@ mod tests {
     fn a_shape_that_is_not_known_is_told_with_those_that_are() {
         assert_eq!("json".parse(), Ok(LogFormat::Json));
         assert_eq!("xml".parse::<LogFormat>(), Err("found \"xml\", expected `human` or `json`".to_owned()));
-        assert!(init_logs(LogFormat::Json, "=").unwrap_err().to_string().contains("the log filter \"=\""));
+        let unknown = init_logs(LogFormat::Json, "hyper=loud").unwrap_err().to_string();
+        assert!(unknown.contains("the log filter \"hyper=loud\""), "{unknown}");
     }
 }

@@ -107,12 +107,13 @@ fn a_value_may_look_like_an_option() {
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let told = wrongs(&[], &[("PORT", "http"), ("RUST_LOG", "="), ("PILOTLIGHT_CLOCK", "noon"), ("EMAILS", "me")]);
+    let told =
+        wrongs(&[], &[("PORT", "http"), ("RUST_LOG", "hyper=loud"), ("PILOTLIGHT_CLOCK", "noon"), ("EMAILS", "me")]);
     assert_eq!(
         told,
         [
             "PORT: found \"http\"; expected a number from 0 to 65535",
-            "RUST_LOG: found \"=\"; expected a log filter such as info or info,hyper=warn",
+            "RUST_LOG: found \"hyper=loud\"; expected a log filter such as info or info,hyper=warn",
             "PILOTLIGHT_CLOCK: found \"noon\"; expected nothing, or ORIGIN_MILLIS@RATE such as 1763800000000@60",
             "PROJECT: found nothing; expected: Google Cloud project",
             "WORD: found nothing; expected: A word that nobody may know",
