@@ -87,7 +87,8 @@ const TRUSTED_PROXIES_MAX: usize = 10;
 
 impl Configuration for Config {
     const NAME: &'static str = "auth";
-    const ABOUT: &'static str = "Signs people in, publishes the keys that check our tokens, and serves the page";
+    const ABOUT: &'static str = "Signs people in, publishes the keys that check our tokens, and serves the page. \
+        `auth hash-password` and `auth new-key` make what it must be told";
 
     fn process(&self) -> &ProcessConfig {
         &self.process
