@@ -41,6 +41,10 @@ pub enum Happening {
         instance: String,
         event: String,
     },
+    /// An instance has been told in its metadata that Google takes it back.
+    Announced {
+        instance: String,
+    },
     Attached {
         disk: String,
         instance: String,

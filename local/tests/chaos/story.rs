@@ -109,6 +109,7 @@ pub(crate) fn instance_of(what: &Happening) -> &str {
         | Happening::Ended { instance, .. }
         | Happening::Status { instance, .. }
         | Happening::System { instance, .. }
+        | Happening::Announced { instance }
         | Happening::Attached { instance, .. }
         | Happening::Detached { instance, .. } => instance,
     }

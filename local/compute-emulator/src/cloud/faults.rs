@@ -7,6 +7,7 @@ use domain::Timestamp;
 
 use super::Cloud;
 use super::power::Change;
+use crate::happening::Happening;
 use crate::instance::Status;
 use crate::moments::after;
 
@@ -42,6 +43,7 @@ impl Cloud {
         if let Some(instance) = self.instances.get_mut(name) {
             instance.preempted = true;
         }
+        self.note(Happening::Announced { instance: name.to_owned() }, now);
         self.write_down(name, after(now, self.config.timings.preempt_window), Change::IsPreempted);
         Ok(())
     }

@@ -17,6 +17,7 @@ fn told(happenings: &mut tokio::sync::mpsc::UnboundedReceiver<compute_emulator::
         }
         Happening::Status { instance, status } => format!("{instance} {status}"),
         Happening::System { instance, event } => format!("{event} {instance}"),
+        Happening::Announced { instance } => format!("{instance} is told"),
         Happening::Attached { disk, instance } => format!("{disk} at {instance}"),
         Happening::Detached { disk, instance } => format!("{disk} off {instance}"),
     };
@@ -54,6 +55,17 @@ async fn a_life_of_a_machine_is_told_step_by_step_and_a_call_after_what_it_chang
         (52, "main-a TERMINATED"),
     ];
     assert_eq!(told(&mut happenings), expected(&life));
+}
+
+#[tokio::test]
+async fn a_preemption_is_told_when_it_is_announced_and_when_it_happens() {
+    let world = World::running().await;
+    let mut happenings = world.emulator.happenings();
+    world.emulator.preempt("main-a").unwrap();
+    world.pass(30).await;
+    assert_eq!(world.status(A).await, "STOPPING");
+    let way = [(12, "main-a is told"), (42, "compute.instances.preempted main-a"), (42, "main-a STOPPING")];
+    assert_eq!(told(&mut happenings), expected(&way));
 }
 
 #[tokio::test]

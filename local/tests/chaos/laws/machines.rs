@@ -77,7 +77,7 @@ impl<'a> Machines<'a> {
                 let broken = pulled.map(|_| format!("the disk was pulled from {instance}, which runs"));
                 verdict.judge(ONE_DISK, story.name(), &[pulled.unwrap_or(on.line), on.line], broken);
             }
-            Happening::Ended { .. } | Happening::System { .. } => {}
+            Happening::Ended { .. } | Happening::System { .. } | Happening::Announced { .. } => {}
         }
     }
 

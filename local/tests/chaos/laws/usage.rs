@@ -112,15 +112,16 @@ fn judge_cause(story: &Story<'_>, run: &On<&RunSeen>, verdict: &mut Verdict) {
                 || story.unanswered.iter().any(|on| asked(&on.it.ask, on.it.sent, on.at))
         }
         "HardLimit" => decided + ROUNDING >= started_at + story.declared.limits.hard,
-        "Preempted" => story.cloud.iter().any(|on| within(on.at) && is_system(on.it, "compute.instances.preempted")),
+        // Once Google has announced it, it is Google's doing, whatever fells the machine in the time that is left.
+        "Preempted" => story.cloud.iter().any(|on| within(on.at) && is_announced(on.it)),
         _ => story.cloud.iter().any(|on| within(on.at) && fells(story, on.it, *number)),
     };
     let broken = (!has_cause).then(|| format!("run {number} is said to have ended by {reason}, and nothing shows it"));
     verdict.judge(CAUSE, story.name(), &[run.line], broken);
 }
 
-fn is_system(what: &Happening, name: &str) -> bool {
-    matches!(what, Happening::System { event, .. } if event == name)
+fn is_announced(what: &Happening) -> bool {
+    matches!(what, Happening::Announced { .. })
 }
 
 /// A machine goes down without our asking: by itself, by Google, or by hand.
