@@ -32,14 +32,17 @@ fn stop_of_the_run_before(lines: &mut Vec<Line>) -> Law {
     });
     let (workspace, run, instance, line, at_ms) = started.expect("a second run somewhere");
     let id = request_id(&WorkspaceId::parse(workspace).unwrap(), run - 1, CALL).to_string();
+    let (operation, verb) = ("operation-wrong".to_owned(), "stop".to_owned());
+    let stopping = Happening::Status { instance: instance.clone(), status: "STOPPING".to_owned() };
     let accepted = Happening::Accepted {
-        operation: "operation-wrong".to_owned(),
-        verb: "stop".to_owned(),
+        operation: operation.clone(),
+        verb: verb.clone(),
         instance: instance.clone(),
         request_id: Some(id),
     };
-    let stopping = Happening::Status { instance, status: "STOPPING".to_owned() };
-    for what in [accepted, stopping] {
+    let ended = Happening::Ended { operation, verb, instance, error: None };
+    // The last goes in first, each before the one that is there already.
+    for what in [ended, accepted, stopping] {
         lines.insert(line + 1, Line { at: at_ms, what: What::Cloud(Happened { at_ms, what }) });
     }
     machines::STOP_FENCED

@@ -15,8 +15,10 @@ use crate::chance::Chance;
 use crate::history::{History, What};
 use crate::vms::Vms;
 
-/// Real time between two deaths of a function, in milliseconds.
+/// Real time that a process of a function lives, in milliseconds.
 const LIVES_FOR: (u64, u64) = (2_500, 9_000);
+/// Real time between two looks at whether there is a new one.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Policy seconds between two mishaps of one kind.
 const ZONE_TURNS_EVERY: (u64, u64) = (20, 60);
 const MACHINE_SUFFERS_EVERY: (u64, u64) = (6, 20);
@@ -24,8 +26,9 @@ const HAND_EVERY: (u64, u64) = (6, 16);
 const STAMMERS_EVERY: (u64, u64) = (20, 80);
 /// The part of Compute Engine's answers that go wrong while it stammers.
 const STAMMER: f64 = 0.15;
-/// So many machines of each kind are left behind in the end.
-const LEFT_BEHIND: usize = 3;
+/// So many machines are started by hand in the end, and so many are heard no more.
+const LEFT_UP: usize = 4;
+const MUTED: usize = 8;
 /// Real time in which the emulated console answers.
 const CONSOLE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -64,22 +67,28 @@ impl Mischief {
     /// The last deeds: machines that nobody wants, and machines that nobody hears.
     async fn leave_behind(&self) {
         let down = |instance: &&InstanceSnapshot| instance.status == "TERMINATED";
-        for instance in self.emulator.snapshot().iter().filter(down).take(LEFT_BEHIND) {
+        for instance in self.emulator.snapshot().iter().filter(down).take(LEFT_UP) {
             self.by_hand("start", instance).await;
         }
-        self.vms.mute(LEFT_BEHIND);
-        self.note(format!("mute {LEFT_BEHIND} machines for ever"));
+        self.vms.mute(MUTED);
+        self.note(format!("mute {MUTED} machines for ever"));
     }
 
     async fn kill(&self, function: Function) {
         let mut chance = Chance::of(self.seed, function.name());
+        let mut killed = None;
         loop {
+            // Counted from its birth: whoever starts it again waits the longer the younger it dies.
+            let Some(pid) = self.functions.pid(function).filter(|pid| killed != Some(*pid)) else {
+                tokio::time::sleep(LOOK_EVERY).await;
+                continue;
+            };
             tokio::time::sleep(Duration::from_millis(chance.between(LIVES_FOR.0, LIVES_FOR.1))).await;
-            let Some(pid) = self.functions.pid(function).and_then(|pid| i32::try_from(pid).ok()) else { continue };
             // A process that is gone already needs no signal.
-            if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+            if kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).is_ok() {
                 self.history.note(self.now(), What::Killed { function: function.name().to_owned() });
             }
+            killed = Some(pid);
         }
     }
 

@@ -91,8 +91,9 @@ impl Pusher {
         }
         let attributes = json!({"CloudPubSubDeadLetterSourceMessageId": received.message.message_id});
         let letter = json!({"messages": [{"data": received.message.data, "attributes": attributes}]});
-        self.call(&format!("topics/{DEAD}:publish"), letter).await.unwrap();
-        self.acknowledge(&received).await;
+        if self.call(&format!("topics/{DEAD}:publish"), letter).await.is_ok() {
+            self.acknowledge(&received).await;
+        }
     }
 
     async fn push(&self, received: &Received) -> bool {
@@ -107,7 +108,8 @@ impl Pusher {
 
     async fn acknowledge(&self, received: &Received) {
         let body = json!({"ackIds": [received.ack_id]});
-        self.call(&format!("subscriptions/{}:acknowledge", self.subscription), body).await.unwrap();
+        // What is not acknowledged comes again, as it does at Google's.
+        let _ = self.call(&format!("subscriptions/{}:acknowledge", self.subscription), body).await;
     }
 
     async fn call(&self, path: &str, body: Value) -> anyhow::Result<()> {

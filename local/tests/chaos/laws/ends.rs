@@ -230,7 +230,13 @@ fn judge_phases(chronicle: &Chronicle<'_>, story: &Story<'_>, verdict: &mut Verd
 pub(crate) fn judge_rest(chronicle: &Chronicle<'_>, verdict: &mut Verdict) {
     let restless = chronicle.rest.is_none().then(|| "it has not come to rest".to_owned());
     verdict.judge(NOTHING_STUCK, "all", &[], restless);
+    if let Some(last) = chronicle.sweeps.last() {
+        // A call that is still outstanding would be due.
+        let broken = (last.it.looked_at > 0).then(|| format!("the last sweep found {} things", last.it.looked_at));
+        verdict.judge(NOTHING_STUCK, "all", &[last.line], broken);
+    }
     for story in chronicle.stories.values() {
+        judge_operations(story, verdict);
         let last = story.answered.iter().max_by_key(|on| on.it.view.now);
         let Some(last) = last else { continue };
         let rests = matches!(last.it.view.phase.as_str(), "Stopped" | "Failed");
@@ -243,4 +249,19 @@ pub(crate) fn judge_rest(chronicle: &Chronicle<'_>, verdict: &mut Verdict) {
         let broken = (tried < DELIVERIES).then(|| format!("a message is dead after {tried} deliveries that failed"));
         verdict.judge(NOTHING_STUCK, workspace, &[letter.line], broken);
     }
+}
+
+/// Whatever Compute Engine has accepted is over.
+fn judge_operations(story: &Story<'_>, verdict: &mut Verdict) {
+    let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
+    for on in &story.cloud {
+        match on.it {
+            Happening::Accepted { operation, .. } => drop(begun.insert(operation, on.line)),
+            Happening::Ended { operation, .. } => drop(begun.remove(operation.as_str())),
+            _ => {}
+        }
+    }
+    let lines: Vec<usize> = begun.values().copied().collect();
+    let broken = (!begun.is_empty()).then(|| format!("operations without an end: {:?}", begun.keys()));
+    verdict.judge(NOTHING_STUCK, story.name(), &lines, broken);
 }

@@ -1,4 +1,14 @@
 //! The laws of the design (§4), judged by the history alone. Each counts how often it had something to judge.
+//!
+//! What is granted to the rules, and why:
+//! - a second wherever the domain counts in whole seconds;
+//! - what may go unwritten (ADR 2), where somebody sees a deadline that an answer had told before it was saved, and
+//!   before silence counts;
+//! - a call that was announced before its user's stop may arrive for as long as ADR 3 says;
+//! - "one sweep" is the next that is answered without a failure, however long the reaper was dead before it; the
+//!   announcement of a stop needs one to begin and one to end, unless a heartbeat comes first;
+//! - an announcement that begins late lasts half of its length all the same, and that of the hard end is not hurried;
+//! - a machine that nobody wants may be seen by as many sweeps as `ends::UNWANTED_SWEEPS_MAX` says.
 
 pub(crate) mod books;
 pub(crate) mod ends;

@@ -70,7 +70,15 @@ impl Tale {
         let id = WorkspaceId::parse(WORKSPACE).unwrap();
         let request_id = by.map(|(run, call)| request_id(&id, run, call).to_string());
         let (verb, instance) = (verb.to_owned(), instance.to_owned());
-        self.cloud(at, Happening::Accepted { operation: format!("{verb}-{at}"), verb, instance, request_id });
+        let operation = format!("{verb}-{at}");
+        let ended = Happening::Ended {
+            operation: operation.clone(),
+            verb: verb.clone(),
+            instance: instance.clone(),
+            error: None,
+        };
+        self.cloud(at, Happening::Accepted { operation, verb, instance, request_id });
+        self.cloud(at, ended);
     }
 
     /// A life on instance `a`, from its start to the moment that its machine is down.
@@ -123,7 +131,7 @@ fn good() -> Vec<Line> {
     };
     tale.note(0, What::Declared(declared));
     for sent in (0..END).step_by(15) {
-        let swept = Swept { sent: sent * SECOND, well: true, looked_at: 1 };
+        let swept = Swept { sent: sent * SECOND, well: true, looked_at: usize::from(sent < 1400) };
         tale.note(sent, What::Swept(swept));
     }
     idle_run(&mut tale);
