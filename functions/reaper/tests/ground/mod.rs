@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::{
-    Calendar, InstanceStatus, MicroUsd, Phase, Placement, Policy, Record, Seconds, Timestamp, UpInstance, Wish, Workspace,
-    WorkspaceId,
+    Calendar, InstanceStatus, MicroUsd, Phase, Placement, Policy, Record, Seconds, Timestamp, UpInstance, Wish,
+    Workspace, WorkspaceId,
 };
 use platform::clock::Clock;
 use platform::compute::fake::FakeCompute;
