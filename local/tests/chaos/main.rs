@@ -32,12 +32,14 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 
+use platform::contract::emulator::both_are_installed;
+
 use crate::settings::Settings;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_law_holds_while_everything_goes_wrong() {
-    if !programs::emulators_are_installed() {
+    if !both_are_installed() {
         return;
     }
     let folder = programs::function("lifecycle").parent().unwrap().to_owned();

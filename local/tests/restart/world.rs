@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use platform::contract::emulator::both_are_installed;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ pub(crate) struct World {
 impl World {
     /// Starts it and signs in; `None`, said aloud, where Google's emulators are not installed.
     pub(crate) async fn start(args: &[&str]) -> Option<Self> {
-        if !programs::emulators_are_installed() {
+        if !both_are_installed() {
             return None;
         }
         // Builds what is not built.

@@ -21,6 +21,9 @@ use crate::firestore::{Firestore, FirestoreConfig};
 #[cfg(feature = "firestore")]
 use crate::store::{FirestoreStore, Save, WorkspaceStore};
 
+/// Components of Google's SDK.
+const FIRESTORE: &str = "cloud-firestore-emulator";
+const PUBSUB: &str = "pubsub-emulator";
 /// An emulator that is not up by then will not be.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long between two looks at whether it is up.
@@ -70,12 +73,8 @@ impl Emulator {
     /// # Panics
     /// As [`Self::firestore`].
     pub async fn firestore_with(memory_mib: u32) -> Option<Self> {
-        let jar = || {
-            let jar = sdk()?.join("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar");
-            jar.exists().then_some(jar)
-        };
         let main = ["com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start"];
-        let emulator = Self::start("cloud-firestore-emulator", jar(), &main, memory_mib).await?;
+        let emulator = Self::start(FIRESTORE, firestore_jar(), &main, memory_mib).await?;
         emulator.warm_firestore().await;
         Some(emulator)
     }
@@ -110,12 +109,7 @@ impl Emulator {
     /// # Panics
     /// As [`Self::firestore`].
     pub async fn pubsub() -> Option<Self> {
-        let jar = || {
-            let mut files = sdk()?.join("platform/pubsub-emulator/lib").read_dir().ok()?.filter_map(Result::ok);
-            let is_jar = |name: &str| name.starts_with("cloud-pubsub-emulator-") && name.ends_with("-all.jar");
-            files.find(|file| file.file_name().to_str().is_some_and(is_jar)).map(|file| file.path())
-        };
-        Self::start("pubsub-emulator", jar(), &["com.google.cloud.pubsub.testing.v1.Main"], MEMORY_MIB).await
+        Self::start(PUBSUB, pubsub_jar(), &["com.google.cloud.pubsub.testing.v1.Main"], MEMORY_MIB).await
     }
 
     /// Where it listens.
@@ -192,9 +186,34 @@ impl Drop for Emulator {
     }
 }
 
+/// Whether both can be started; says aloud how to get what is missing.
+///
+/// # Panics
+/// When one is missing and `CI=true`.
+pub fn both_are_installed() -> bool {
+    let java = java_answers();
+    let lacking =
+        [(FIRESTORE, firestore_jar()), (PUBSUB, pubsub_jar())].into_iter().find(|(_, jar)| jar.is_none() || !java);
+    if let Some((component, _)) = lacking {
+        missing(component);
+    }
+    lacking.is_none()
+}
+
 /// A project that nobody else uses.
 pub fn project() -> String {
     format!("p-{}", uuid::Uuid::new_v4())
+}
+
+fn firestore_jar() -> Option<PathBuf> {
+    let jar = sdk()?.join("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar");
+    jar.exists().then_some(jar)
+}
+
+fn pubsub_jar() -> Option<PathBuf> {
+    let mut files = sdk()?.join("platform/pubsub-emulator/lib").read_dir().ok()?.filter_map(Result::ok);
+    let is_jar = |name: &str| name.starts_with("cloud-pubsub-emulator-") && name.ends_with("-all.jar");
+    files.find(|file| file.file_name().to_str().is_some_and(is_jar)).map(|file| file.path())
 }
 
 /// The Google Cloud SDK: where `CLOUDSDK_ROOT` says, or around the `gcloud` on the path.
