@@ -10,9 +10,9 @@ main() {
   # A target that is named keeps the flag from build scripts and macros, which cannot be static. The relocations of a
   # program that may lie anywhere in memory are packed: half a megabyte otherwise.
   RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo rustc --release --locked --quiet --target "$host" -p control-plane --bin control-plane \
+    cargo rustc --profile image --locked --quiet --target "$host" -p control-plane --bin control-plane \
     -- -C link-arg=-Wl,-z,pack-relative-relocs
-  echo "target/$host/release/control-plane"
+  echo "target/$host/image/control-plane"
 }
 
 main "$@"

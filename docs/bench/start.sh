@@ -7,7 +7,7 @@ set -euo pipefail
 # Numbers with a point.
 export LC_ALL=C
 
-PROGRAM="${PROGRAM:-target/$(rustc --print host-tuple)/release/control-plane}"
+PROGRAM="${PROGRAM:-target/$(rustc --print host-tuple)/image/control-plane}"
 # What the image holds beside it.
 CERTIFICATES="${CERTIFICATES:-/etc/ssl/certs/ca-certificates.crt}"
 # Starts of each function; the median counts.
