@@ -16,6 +16,7 @@ use tower_http::cors::CorsLayer;
 use tracing::Instrument;
 use wire::PROBLEM_JSON;
 
+use crate::drained::drained;
 use crate::error::ApiError;
 use crate::gate::TOKEN_HEADER;
 
@@ -67,6 +68,7 @@ fn limited(router: Router, limits: Limits) -> Router {
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(middleware::from_fn(as_problem))
+        .layer(middleware::from_fn(drained))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(limits, within_time))
         .layer(middleware::from_fn_with_state(places, within_concurrency))

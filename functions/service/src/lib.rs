@@ -5,6 +5,7 @@ mod body;
 #[cfg(feature = "cloud")]
 pub mod cloud;
 pub mod config;
+mod drained;
 mod error;
 mod gate;
 mod layers;

@@ -4,6 +4,7 @@
 
 mod answer;
 mod bodies;
+mod drained;
 mod ending;
 mod gate;
 mod limits;
