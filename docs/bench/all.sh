@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures everything that has a budget and can be measured here; prints one table for docs/benchmarks.md.
 #
-# The first time it builds, for some ten minutes on two cores: the functions as the image carries them (one static
+# The first time it builds, for a quarter of an hour on two cores: the functions as the image carries them (one static
 # program), and the benches. Then it takes about five minutes, most of them to fill Firestore's emulator. The figures mean
 # something on a machine that does nothing else.
 set -euo pipefail
