@@ -1,0 +1,257 @@
+#!/usr/bin/env bash
+# Sets this VM up, at every boot: Compute Engine runs it as root, from the metadata key `startup-script`.
+#
+# It reads what the VM is to be from the metadata, gets the bundle (the gateway, and the steps beside this file) by its
+# digest, and takes the steps in order. Each can be taken again. What goes on is told to the control plane; what goes
+# wrong is told with its last words.
+
+# The outside world; tests put their own in its place.
+METADATA="${METADATA:-http://metadata.google.internal}"
+STORAGE="${STORAGE:-https://storage.googleapis.com}"
+ROOT="${ROOT:-}"
+
+# Where things are. The data disk is the steps' business.
+BUNDLE="$ROOT/opt/pilotlight/bundle"
+# shellcheck disable=SC2034 # The steps use it.
+DATA="$ROOT/mnt/pilotlight"
+STATE="$ROOT/run/pilotlight"
+ETC="$ROOT/etc/pilotlight"
+
+# Limits, in seconds.
+CONNECT_WITHIN=10
+METADATA_WITHIN=10
+TELL_WITHIN=10
+# A transfer that moves less than a byte a second for so long is dead.
+STALLED_AFTER=60
+FETCH_TRIES=5
+# A VM whose boot has failed stays up so long for whoever wants to look, if nobody stops it before.
+FAILED_STAYS=900
+
+# Longest word on a failure that is told: what lifecycle keeps of it.
+WORDS_MAX=900
+LAST_LINES=8
+
+main() {
+  mkdir -p "$STATE" "$ETC"
+  read_settings
+  report booting 22 "The machine is up"
+  get_bundle
+  load_steps
+  install_packages
+  start_gateway
+  mount_data_disk
+  install_comfyui
+  fetch_manifest
+  start_comfyui
+  get_certificate
+  start_nginx
+  report starting_comfyui 70 "Waiting for ComfyUI to answer"
+}
+
+# --- what the VM is to be ---
+
+# Every key that the metadata may hold. `FOO` is the attribute `foo`; what is absent is empty.
+SETTINGS=(WORKSPACE CONTROL_URL CONTROL_AUDIENCE JWKS_URL TOKEN_ISSUER PAGE_ORIGIN
+  BUNDLE_URL BUNDLE_SHA256 DATA_DISK
+  DOMAIN_NAME SSL_EMAIL ALLOWED_IP CERTIFICATE ACME_SERVER
+  COMFYUI_VERSION COMFYUI_SOURCE COMFYUI_SHA256 COMFYUI_ARGUMENTS COMFYUI_MEMORY_MAX MANIFEST
+  SILENCE_SECONDS HARD_SECONDS PILOTLIGHT_CLOCK)
+NEEDED=(WORKSPACE CONTROL_URL JWKS_URL PAGE_ORIGIN BUNDLE_URL BUNDLE_SHA256)
+
+read_settings() {
+  local name missing=()
+  for name in "${SETTINGS[@]}"; do
+    printf -v "$name" '%s' "$(attribute "${name,,}")"
+  done
+  for name in "${NEEDED[@]}"; do
+    [[ -n "${!name}" ]] || missing+=("${name,,}")
+  done
+  CONTROL_URL="${CONTROL_URL%/}"
+  CONTROL_AUDIENCE="${CONTROL_AUDIENCE:-$CONTROL_URL}"
+  EXTERNAL_IP="$(metadata instance/network-interfaces/0/access-configs/0/external-ip || true)"
+  HOST="${DOMAIN_NAME:-$EXTERNAL_IP}"
+  ((${#missing[@]} == 0)) || fail booting "The metadata of this VM lacks: ${missing[*]}. Run terraform apply."
+  [[ -n "$HOST" ]] || fail booting "This VM has neither a domain nor an external address. Run terraform apply."
+}
+
+# metadata PATH [QUERY]: what the metadata server says; fails where it says nothing.
+metadata() {
+  curl --silent --show-error --fail --max-time "$METADATA_WITHIN" --header "Metadata-Flavor: Google" \
+    "$METADATA/computeMetadata/v1/$1${2:+?$2}"
+}
+
+# An instance attribute; empty when there is none.
+attribute() {
+  metadata "instance/attributes/$1" 2>/dev/null || true
+}
+
+# --- what goes on ---
+
+log() {
+  printf '%s %s\n' "$(date --utc +%FT%TZ)" "$*" >&2
+}
+
+# report STEP PERCENT DETAIL: what the boot is doing. The gateway tells it on as soon as it runs; until then we do.
+report() {
+  tell_boot "$1" "$2" "$3" false
+}
+
+# fail STEP WORDS [LOG]: the boot has failed; says why, with the last lines of a log, and ends.
+fail() {
+  local words="$2"
+  [[ -z "${3:-}" || ! -s "$3" ]] || words+=$'\n'"$(tail --lines "$LAST_LINES" "$3")"
+  tell_boot "$1" 0 "${words:0:WORDS_MAX}" true
+  power_off_later
+  exit 1
+}
+
+# try STEP WORDS COMMAND...: runs it; where it fails, the boot has failed with these words and its last lines.
+try() {
+  local step="$1" words="$2" said="$STATE/last-command.log"
+  shift 2
+  "$@" >"$said" 2>&1 || {
+    cat "$said" >&2
+    fail "$step" "$words" "$said"
+  }
+}
+
+tell_boot() {
+  local boot
+  log "$1 $2 %: $3"
+  boot="$(printf '{"step":"%s","percent":%d,"detail":"%s","failed":%s}' "$1" "$2" "$(json_escaped "$3")" "$4")"
+  printf '%s\n' "$boot" >"$STATE/boot.json.new"
+  mv "$STATE/boot.json.new" "$STATE/boot.json"
+  gateway_speaks || tell_control_plane "$boot" || log "the control plane could not be told"
+}
+
+json_escaped() {
+  # Control characters but the line's end are of no use to a reader.
+  printf '%s' "$1" | tr --delete '\000-\011\013-\037' | sed --expression 's/\\/\\\\/g' --expression 's/"/\\"/g' |
+    sed --null-data --expression 's/\n/\\n/g' | tr --delete '\000'
+}
+
+gateway_speaks() {
+  systemctl is-active --quiet pilotlight-gateway.service 2>/dev/null
+}
+
+tell_control_plane() {
+  local token
+  token="$(metadata instance/service-accounts/default/identity "audience=$CONTROL_AUDIENCE&format=full")" || return
+  # The first word asks which run this is; only what is said under its number counts.
+  RUN="${RUN:-$(beat "$token" null "$1" | sed --quiet --expression 's/.*"run" *: *\([0-9]*\).*/\1/p')}"
+  [[ -n "$RUN" ]] && beat "$token" "$RUN" "$1" >/dev/null
+}
+
+# beat TOKEN RUN BOOT: a heartbeat, as the gateway would send it.
+beat() {
+  curl --silent --show-error --fail --max-time "$TELL_WITHIN" --header @- --header "Content-Type: application/json" \
+    --data "{\"workspace\":\"$WORKSPACE\",\"run\":$2,\"comfyui_up\":false,\"reading\":{\"state\":\"unknown\"},\"boot\":$3}" \
+    "$CONTROL_URL/vm/heartbeat" <<<"Authorization: Bearer $1"
+}
+
+# So that a VM that cannot be reached by its control plane either does not run for nothing.
+power_off_later() {
+  systemd-run --quiet --unit pilotlight-failed --on-active="$FAILED_STAYS" systemctl poweroff ||
+    log "the end of this VM could not be planned"
+}
+
+# --- what is fetched ---
+
+# fetch URL SHA256 TARGET [PROGRESS]: https://, http://, gs:// or a path into TARGET. Goes on where an earlier try has
+# stopped. With a digest, what is there already is not fetched again, and what differs is thrown away. PROGRESS is
+# called now and then with the bytes that are there.
+fetch() {
+  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" attempt status
+  [[ -n "$sha256" && -f "$target" ]] && has_digest "$target" "$sha256" && return
+  mkdir -p "$(dirname "$target")"
+  for ((attempt = 1; attempt <= FETCH_TRIES; attempt++)); do
+    ((attempt == 1)) || sleep "$((attempt * attempt))"
+    transfer "$url" "$part" "$progress" && status=0 || status=$?
+    case "$status" in
+      0) ;;
+      # 33: it cannot be gone on with here; 36: nor there.
+      33 | 36) rm -f "$part" && continue ;;
+      # 22: refused. Asking again does not help where it is the asker's fault.
+      *) log "fetching $url: try $attempt of $FETCH_TRIES ended with curl's $status" && continue ;;
+    esac
+    if [[ -n "$sha256" ]] && ! has_digest "$part" "$sha256"; then
+      log "fetching $url: the digest is $(digest_of "$part"), expected $sha256"
+      rm -f "$part"
+      continue
+    fi
+    mv "$part" "$target"
+    return
+  done
+  return 1
+}
+
+transfer() {
+  local url="$1" part="$2" progress="$3" authorization="" pid status=0
+  case "$url" in
+    gs://*)
+      authorization="Authorization: Bearer $(access_token)" || return
+      url="$(storage_url "$url")"
+      ;;
+    /*) url="file://$url" ;;
+  esac
+  curl --silent --show-error --fail --location --continue-at - --connect-timeout "$CONNECT_WITHIN" \
+    --speed-limit 1 --speed-time "$STALLED_AFTER" --header @- --output "$part" "$url" <<<"$authorization" &
+  pid=$!
+  # Ends when curl does, which ends when its transfer has stalled.
+  while [[ -n "$progress" ]] && kill -0 "$pid" 2>/dev/null; do
+    sleep 1
+    "$progress" "$(stat --format %s "$part" 2>/dev/null || echo 0)"
+  done
+  wait "$pid" || status=$?
+  # 416, as an error 22: all of it was there before.
+  return "$status"
+}
+
+# gs://BUCKET/OBJECT, as the JSON API reads it.
+storage_url() {
+  local rest="${1#gs://}"
+  local object="${rest#*/}"
+  printf '%s/storage/v1/b/%s/o/%s?alt=media' "$STORAGE" "${rest%%/*}" "${object//\//%2F}"
+}
+
+access_token() {
+  metadata instance/service-accounts/default/token | sed --quiet --expression 's/.*"access_token" *: *"\([^"]*\)".*/\1/p'
+}
+
+digest_of() {
+  sha256sum "$1" | cut --delimiter ' ' --fields 1
+}
+
+has_digest() {
+  [[ "$(digest_of "$1")" == "$2" ]]
+}
+
+# --- the bundle ---
+
+# The gateway, the steps, and the files they install. A baked image holds it already.
+get_bundle() {
+  local archive="$ROOT/var/cache/pilotlight/$BUNDLE_SHA256.tar.gz"
+  [[ "$(cat "$BUNDLE/.sha256" 2>/dev/null)" != "$BUNDLE_SHA256" ]] || return 0
+  report booting 24 "Fetching Pilotlight's own programs"
+  try booting "Pilotlight's programs cannot be had from $BUNDLE_URL." fetch "$BUNDLE_URL" "$BUNDLE_SHA256" "$archive"
+  rm -rf "$BUNDLE.new"
+  mkdir -p "$BUNDLE.new"
+  try booting "The bundle cannot be unpacked." tar --extract --gzip --file "$archive" --directory "$BUNDLE.new" --no-same-owner
+  echo "$BUNDLE_SHA256" >"$BUNDLE.new/.sha256"
+  rm -rf "$BUNDLE"
+  mv "$BUNDLE.new" "$BUNDLE"
+  rm -f "$archive"
+}
+
+load_steps() {
+  local step
+  for step in "$BUNDLE"/steps/*.sh; do
+    # shellcheck source=/dev/null
+    source "$step"
+  done
+}
+
+if [[ "${BASH_SOURCE[0]:-$0}" == "$0" ]]; then
+  set -euo pipefail
+  main "$@"
+fi
