@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use domain::Seconds;
@@ -41,6 +42,19 @@ pub struct Args {
     /// found by itself where that package is installed.
     #[arg(long)]
     pub comfyui_frontend: Option<PathBuf>,
+    /// A program that is each VM, in place of a gateway and a ComfyUI. Started at power on, with INSTANCE, ZONE and
+    /// METADATA (its metadata server) in its environment; SIGTERM is the power button; when it ends, the VM is off.
+    #[arg(long, requires = "vm_origin", conflicts_with_all = ["comfyui", "comfyui_dir", "comfyui_frontend"])]
+    pub vm_program: Option<PathBuf>,
+    /// Where browsers reach such a VM: https://HOST.
+    #[arg(long, requires = "vm_program", value_parser = parse_origin)]
+    pub vm_origin: Option<String>,
+    /// Its external address.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub vm_address: IpAddr,
+    /// Metadata of every VM, beside what all have or in place of it: KEY=VALUE.
+    #[arg(long, value_parser = parse_metadata)]
+    pub vm_metadata: Vec<(String, String)>,
     /// Runs the functions as three processes on Google's own emulators of Firestore and Pub/Sub: those that the two
     /// variables below name, and Google's SDK's (which needs Java) in place of one that is not named.
     #[arg(long)]
@@ -103,6 +117,17 @@ fn parse_url(text: &str) -> Result<String, String> {
     host.map(|_| trimmed.to_owned()).ok_or_else(|| format!("found {text:?}, expected http://HOST:PORT"))
 }
 
+fn parse_origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").filter(|host| !host.is_empty() && !host.contains('/'));
+    host.map(|_| text.to_owned()).ok_or_else(|| format!("found {text:?}, expected https://HOST"))
+}
+
+fn parse_metadata(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("found {text:?}, expected KEY=VALUE"))
+}
+
 /// A host and a port, whatever scheme is written before them.
 fn parse_host(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
@@ -130,6 +155,14 @@ mod tests {
     fn a_comfyui_address_has_no_path() {
         assert_eq!(parse_url("http://127.0.0.1:8188/").as_deref(), Ok("http://127.0.0.1:8188"));
         assert!(parse_url("http://127.0.0.1:8188/api").is_err() && parse_url("127.0.0.1:8188").is_err());
+    }
+
+    #[test]
+    fn a_vm_of_its_own_has_an_origin_and_metadata() {
+        assert_eq!(parse_origin("https://203.0.113.7").as_deref(), Ok("https://203.0.113.7"));
+        assert!(parse_origin("https://a/b").is_err() && parse_origin("http://a").is_err());
+        assert_eq!(parse_metadata("manifest={\"a\"=1}"), Ok(("manifest".into(), "{\"a\"=1}".into())));
+        assert!(parse_metadata("=x").is_err_and(|error| error.contains("KEY=VALUE")));
     }
 
     #[test]

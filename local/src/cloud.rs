@@ -1,6 +1,7 @@
 //! What the pocket cloud holds: one workspace, its placements, and the disk they share.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -37,7 +38,9 @@ pub(crate) fn workspace(args: &Args, gateway_ports: &HashMap<String, u16>) -> an
     anyhow::ensure!(args.sweep_every.0 <= most, "--sweep-every is {}; expected at most {most} s", args.sweep_every);
     let placements = placement_names(args.placements)
         .map(|(instance, zone, spot)| Placement {
-            origin: format!("http://127.0.0.1:{}", gateway_ports.get(&instance).copied().unwrap_or_default()),
+            origin: args.vm_origin.clone().unwrap_or_else(|| {
+                format!("http://127.0.0.1:{}", gateway_ports.get(&instance).copied().unwrap_or_default())
+            }),
             instance,
             zone,
             spot,
@@ -67,8 +70,15 @@ pub(crate) fn placement_names(count: u8) -> impl Iterator<Item = (String, String
     })
 }
 
+/// What the VMs are told of themselves and of the control plane.
+#[derive(Debug)]
+pub(crate) struct Guests {
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) address: IpAddr,
+}
+
 /// The same for Compute Engine.
-pub(crate) fn compute(workspace: &Workspace, project: &str, seed: u64) -> Config {
+pub(crate) fn compute(workspace: &Workspace, guests: &Guests, project: &str, seed: u64) -> Config {
     let zones: Vec<String> = names::ZONE_LETTERS.iter().map(|letter| format!("{}-{letter}", names::REGION)).collect();
     let instances = workspace.placements.iter().map(|placement| InstanceSpec {
         name: placement.instance.clone(),
@@ -76,13 +86,13 @@ pub(crate) fn compute(workspace: &Workspace, project: &str, seed: u64) -> Config
         machine_type: placement.machine_type.clone(),
         accelerator: Some(placement.accelerator.clone()),
         labels: BTreeMap::from([(WORKSPACE_LABEL.to_owned(), workspace.id.to_string())]),
-        metadata: BTreeMap::from([("workspace".to_owned(), workspace.id.to_string())]),
+        metadata: guests.metadata.clone(),
         spot: placement.spot,
         // Google's own end, should everything else be lost: a little after ours.
         max_run_duration: Some(workspace.policy.hard_limit.duration() + MAX_RUN_MARGIN),
         automatic_restart: false,
         service_account: names::VM_ACCOUNT.to_owned(),
-        address: "127.0.0.1".to_owned(),
+        address: guests.address.to_string(),
     });
     Config {
         project: project.to_owned(),

@@ -29,6 +29,26 @@ pub(crate) enum Comfyui {
     StandIn { frontend: Option<PathBuf> },
 }
 
+/// A program that is a VM.
+#[derive(Clone, Debug)]
+pub(crate) struct VmProgram {
+    pub(crate) path: PathBuf,
+    /// Where browsers reach it.
+    pub(crate) origin: String,
+}
+
+impl VmProgram {
+    fn start(&self, facts: &InstanceFacts) -> anyhow::Result<Child> {
+        let mut command = Command::new(&self.path);
+        command
+            .env("INSTANCE", &facts.instance)
+            .env("ZONE", &facts.zone)
+            // Beside our own environment, by which it finds its programs.
+            .env("METADATA", &facts.metadata_url);
+        process_group::spawn(command)
+    }
+}
+
 /// What every VM's processes are told.
 #[derive(Clone, Debug)]
 pub(crate) struct VmSettings {
@@ -43,6 +63,8 @@ pub(crate) struct VmSettings {
     pub(crate) clock_setting: String,
     pub(crate) speed: f64,
     pub(crate) log_filter: String,
+    /// What each VM is, where that is neither a gateway nor a ComfyUI of ours.
+    pub(crate) program: Option<VmProgram>,
     /// Port of the gateway of each instance.
     pub(crate) gateway_ports: HashMap<String, u16>,
     /// Port of the ComfyUI of each instance.
@@ -50,6 +72,14 @@ pub(crate) struct VmSettings {
 }
 
 impl VmSettings {
+    /// What is a VM while it is on, and what stands behind that.
+    fn processes(&self, facts: &InstanceFacts) -> anyhow::Result<(Child, Option<Child>)> {
+        match &self.program {
+            Some(program) => Ok((program.start(facts)?, None)),
+            None => Ok((self.gateway(facts)?, self.upstream(&facts.instance)?)),
+        }
+    }
+
     fn gateway(&self, facts: &InstanceFacts) -> anyhow::Result<Child> {
         let port = self.gateway_ports.get(&facts.instance).copied().unwrap_or(0);
         let upstream = match &self.comfyui {
@@ -140,7 +170,9 @@ impl LocalMachines {
 
     /// Where the gateway of an instance listens when it runs.
     pub(crate) fn origin(&self, instance: &str) -> Option<String> {
-        self.settings.gateway_ports.get(instance).map(|port| format!("http://127.0.0.1:{port}"))
+        let port = self.settings.gateway_ports.get(instance)?;
+        let program = self.settings.program.as_ref().map(|program| program.origin.clone());
+        Some(program.unwrap_or_else(|| format!("http://127.0.0.1:{port}")))
     }
 
     /// Process id of the gateway of an instance, while it runs.
@@ -152,9 +184,7 @@ impl LocalMachines {
 #[async_trait]
 impl Machines for LocalMachines {
     async fn power_on(&self, facts: InstanceFacts) {
-        let started =
-            self.settings.gateway(&facts).and_then(|gateway| Ok((gateway, self.settings.upstream(&facts.instance)?)));
-        let (gateway, upstream) = match started {
+        let (gateway, upstream) = match self.settings.processes(&facts) {
             Ok(children) => children,
             Err(error) => {
                 tracing::error!(

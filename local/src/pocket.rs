@@ -19,8 +19,9 @@ use tokio::process::Command;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::args::Args;
+use crate::cloud::Guests;
 use crate::functions::{self, Ground};
-use crate::machines::{Comfyui, LocalMachines, VmSettings};
+use crate::machines::{Comfyui, LocalMachines, VmProgram, VmSettings};
 use crate::panel::{self, Panel, Topics};
 use crate::ports::HeldPorts;
 use crate::{cloud, names, scheduler, three_processes};
@@ -79,13 +80,16 @@ impl Pocket {
         let gateway_ports = held_gateways.ports()?;
         let workspace = cloud::workspace(args, &gateway_ports)?;
         let comfyui = comfyui(args).await?;
+        let jwks_url = format!("{base}/.well-known/jwks.json");
+        let program = args.vm_program.as_ref().zip(args.vm_origin.as_ref());
         let settings = VmSettings {
+            program: program.map(|(path, origin)| VmProgram { path: path.clone(), origin: origin.clone() }),
             comfyui: comfyui.clone(),
             workspace: names::WORKSPACE.to_owned(),
             page_origin: base.clone(),
             control_url: base.clone(),
             control_audience: base.clone(),
-            jwks_url: format!("{base}/.well-known/jwks.json"),
+            jwks_url: jwks_url.clone(),
             issuer: names::ISSUER.to_owned(),
             clock_setting: clock_setting.clone(),
             speed: args.speed,
@@ -95,7 +99,8 @@ impl Pocket {
         };
         let (machines, exits) = LocalMachines::new(settings, Arc::clone(&clock));
         let seed = u64::try_from(clock.now().millis()).unwrap_or_default();
-        let config = cloud::compute(&workspace, &project, seed);
+        let guests = guests(args, &base, &jwks_url, &clock_setting);
+        let config = cloud::compute(&workspace, &guests, &project, seed);
         let emulator = Arc::new(Emulator::start(config, Arc::clone(&clock), machines.clone()).await?);
         let password = args.password.clone().map_or_else(made_up_password, Ok)?;
         Ok(Self {
@@ -188,6 +193,20 @@ async fn in_this_process(listener: TcpListener, mut pocket: Pocket) -> anyhow::R
     topics.events.close().await;
     pocket.end().await;
     result
+}
+
+/// What the VMs are told, as Terraform would write it into their metadata.
+fn guests(args: &Args, base: &str, jwks_url: &str, clock_setting: &str) -> Guests {
+    let told = [
+        ("workspace", names::WORKSPACE),
+        ("control_url", base),
+        ("jwks_url", jwks_url),
+        ("page_origin", base),
+        ("token_issuer", names::ISSUER),
+        ("pilotlight_clock", clock_setting),
+    ];
+    let told = told.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Guests { metadata: told.into_iter().chain(args.vm_metadata.iter().cloned()).collect(), address: args.vm_address }
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
