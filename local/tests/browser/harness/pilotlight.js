@@ -37,6 +37,8 @@ const childWith = async (parent, word) => {
  * @property {number} [speed]
  * @property {boolean} [realPage] Whether ComfyUI's real page is behind the gateway, or the stand-in's own small one.
  * @property {string[]} [args]
+ * @property {number} [port] Any that is free, when none is named.
+ * @property {Record<string, string>} [env] Of its own, beside ours.
  */
 
 /** @typedef {{instance: string, zone: string, status: string, gateway: string|null, pid: number|null, disks: string[]}} Vm */
@@ -49,14 +51,14 @@ export class Pilotlight {
   }
 
   /** @param {Options} options */
-  static async start({ speed = 60, realPage: withRealPage = false, args = [] }) {
+  static async start({ speed = 60, realPage: withRealPage = false, args = [], port = 0, env: more }) {
     if (!existsSync(program)) throw new Error(`${program} is not there: build it with cargo build -p local`);
-    const all = ['--port', '0', '--password', PASSWORD, '--speed', String(speed), ...args];
-    const env = { ...process.env };
+    const all = ['--port', String(port), '--password', PASSWORD, '--speed', String(speed), ...args];
+    const env = { ...process.env, ...more };
     if (withRealPage) {
       if (!existsSync(`${realPage}/index.html`)) throw new Error(`${realPage} holds no page: run prepare.sh`);
       all.push('--comfyui-frontend', realPage);
-    } else {
+    } else if (!more) {
       // Without Python to ask, no installed real page is found.
       env.PATH = '/nonexistent';
     }

@@ -1,0 +1,116 @@
+/**
+ * The whole life of a VM as its person lives it: a first boot from nothing, work in ComfyUI's real page over HTTPS,
+ * processes that are shot, an idle end by its own hand, and a second boot that finds everything where it was.
+ */
+import assert from 'node:assert/strict';
+
+import { sendJob } from '../browser/harness/job.js';
+import { comesIn, comfyui, opens, reads, sees } from '../browser/harness/person.js';
+import { until } from '../browser/harness/until.js';
+import { DOMAIN, inWorld } from './harness/world.js';
+
+const IDLE_LIMIT = 8 * 60;
+const SPEED = 30;
+const IDLE_WAIT_MS = ((IDLE_LIMIT + 60) * 1_000) / SPEED + 40_000;
+
+/** From Start to ComfyUI, everything to be made. */
+const BOOT_MS = 90_000;
+
+/** The real page is large, and drawn without a GPU. */
+const REAL_PAGE_MS = 60_000;
+
+const UPLOAD_BYTES = 500 * 1024 * 1024;
+
+/** More than the gateway and nginx together hold of an upload at any time, and far less than it. */
+const HELD_KB_MAX = 120 * 1024;
+
+/** nginx cuts a WebSocket that has been silent for a minute, unless it is told otherwise. Real time. */
+const SILENT_MS = 65_000;
+
+const args = ['--idle-limit', `${IDLE_LIMIT}s`, '--sweep-every', '30s'];
+
+inWorld('a VM sets itself up, is worked with, and stops itself', { domain: DOMAIN, args }, async (world, diagnostic) => {
+  const { cloud, vm } = world;
+  const chromium = await world.browser();
+  const page = await chromium.firstPage();
+
+  await comesIn(page, cloud.base);
+  const pressed = performance.now();
+  await page.locator('#start').click();
+  await sees(page, ['Placing', 'Booting']);
+  await opens(page, BOOT_MS);
+  diagnostic(`first boot: ${Math.round(performance.now() - pressed)} ms from Start to Ready`);
+  await comfyui(page).locator('#stand-in-banner').waitFor({ timeout: REAL_PAGE_MS });
+  const shown = page.frames().find((frame) => frame.url().startsWith(`https://${DOMAIN}/`));
+  assert.ok(shown, 'ComfyUI is shown from its domain, over HTTPS');
+
+  const run = comfyui(page).getByTestId('queue-button').or(comfyui(page).getByRole('button', { name: /^Run/ })).first();
+  const drawn = page.waitForResponse((answer) => answer.url().includes('/view?') && answer.ok(), { timeout: REAL_PAGE_MS });
+  await run.click({ timeout: REAL_PAGE_MS });
+  assert.match((await drawn).headers()['content-type'] ?? '', /^image\//);
+
+  const token = await cloud.signIn();
+  const caller = await world.caller();
+  const { cookie } = await caller.enter(await world.ticket(token));
+  assert.ok(cookie, 'a ticket becomes a cookie');
+  const silentSince = performance.now();
+  const socket = await caller.socket('/ws?clientId=silent', { cookie });
+
+  const uploaded = await caller.upload('/api/upload/image', UPLOAD_BYTES, { cookie });
+  assert.equal(uploaded.status, 200, uploaded.body);
+  const held = (await vm.run('for unit in pilotlight-gateway nginx; do for pid in $(cat /sys/fs/cgroup/systemd/system.slice/$unit.service/cgroup.procs 2>/dev/null || pgrep --full "bin/gateway|nginx"); do grep VmHWM /proc/$pid/status; done; done'))
+    .split('\n').filter(Boolean).map((line) => Number(/(\d+) kB/.exec(line)?.[1]));
+  assert.ok(held.length >= 2 && held.every((kb) => kb < HELD_KB_MAX), `held while 500 MB passed: ${held.join(', ')} kB`);
+  diagnostic(`500 MB passed; the most that any process held: ${Math.max(...held)} kB`);
+
+  for (const unit of ['comfyui.service', 'pilotlight-gateway.service', 'nginx.service']) {
+    await vm.kill(unit);
+    await until(`after ${unit} was killed, ComfyUI answers`, async () => {
+      const { cookie: again } = await caller.enter(await world.ticket(token)).catch(() => ({ cookie: undefined }));
+      return again && (await caller.call('/prompt', { headers: { cookie: again } })).status === 200;
+    });
+  }
+  assert.equal((await cloud.view(token)).run, 1);
+
+  // Killed processes have cut the first; this one is left in peace, while a job keeps the machine on.
+  socket.destroy();
+  const { cookie: fresh } = await caller.enter(await world.ticket(token));
+  const silent = await caller.socket('/ws?clientId=silent', { cookie: fresh });
+  let closed = false;
+  silent.on('close', () => { closed = true; });
+  silent.resume();
+  assert.ok(silentSince > 0);
+  await opens(page);
+  await comfyui(page).locator('#stand-in-banner').waitFor({ timeout: REAL_PAGE_MS });
+  await sendJob(page, (SILENT_MS / 1_000) * SPEED);
+  const quietUntil = performance.now() + SILENT_MS;
+
+  const report = await vm.run('pilotlight doctor --json || true');
+  const failing = JSON.parse(report).filter((/** @type {{state: string}} */ { state }) => state === 'FAIL');
+  assert.deepEqual(failing, []);
+
+  await until('the WebSocket has been silent for more than a minute', () => performance.now() > quietUntil, SILENT_MS + 5_000);
+  assert.ok(!closed, 'nginx cuts no silent WebSocket');
+  assert.ok(['Ready', 'Draining'].includes((await cloud.view(token)).phase));
+  silent.destroy();
+
+  const certificate = 'openssl x509 -noout -serial -in "$(readlink -f /mnt/pilotlight/certificates/current)/fullchain.pem"';
+  const serial = await vm.run(certificate);
+  const orders = world.ca.orders;
+  await vm.run('echo mine > /mnt/pilotlight/comfyui/output/picture.png');
+
+  await sees(page, 'Draining', IDLE_WAIT_MS);
+  await sees(page, 'Stopped', IDLE_WAIT_MS);
+  await reads(page, '#last-stop-why', /nobody had used it for 8 minutes/);
+  await vm.isOff();
+
+  const again = performance.now();
+  await page.locator('#start').click();
+  await opens(page, BOOT_MS);
+  diagnostic(`second boot: ${Math.round(performance.now() - again)} ms from Start to Ready`);
+  await comfyui(page).locator('#stand-in-banner').waitFor({ timeout: REAL_PAGE_MS });
+  assert.equal((await cloud.view(token)).run, 2);
+  assert.equal(await vm.run(certificate), serial);
+  assert.equal(world.ca.orders, orders, 'the certificate was used again');
+  assert.equal(await vm.run('cat /mnt/pilotlight/comfyui/output/picture.png'), 'mine\n');
+});
