@@ -16,6 +16,8 @@ BUNDLE="$ROOT/opt/pilotlight/bundle"
 DATA="$ROOT/mnt/pilotlight"
 STATE="$ROOT/run/pilotlight"
 ETC="$ROOT/etc/pilotlight"
+# What is wrong without ending the boot, one a line.
+WARNINGS="$STATE/warnings"
 
 # Limits, in seconds.
 CONNECT_WITHIN=10
@@ -33,6 +35,7 @@ LAST_LINES=8
 
 main() {
   mkdir -p "$STATE" "$ETC"
+  rm -f "$WARNINGS"
   read_settings
   report booting 22 "The machine is up"
   get_bundle
@@ -45,7 +48,7 @@ main() {
   start_comfyui
   get_certificate
   start_nginx
-  report starting_comfyui 70 "Waiting for ComfyUI to answer"
+  report starting_comfyui 70 "Waiting for ComfyUI to answer$(warnings)"
 }
 
 # --- what the VM is to be ---
@@ -54,7 +57,7 @@ main() {
 SETTINGS=(WORKSPACE CONTROL_URL CONTROL_AUDIENCE JWKS_URL TOKEN_ISSUER PAGE_ORIGIN
   BUNDLE_URL BUNDLE_SHA256 DATA_DISK
   DOMAIN_NAME SSL_EMAIL ALLOWED_IP CERTIFICATE ACME_SERVER
-  COMFYUI_VERSION COMFYUI_SOURCE COMFYUI_SHA256 COMFYUI_ARGUMENTS COMFYUI_MEMORY_MAX MANIFEST
+  COMFYUI_VERSION COMFYUI_SOURCE COMFYUI_SHA256 COMFYUI_CONSTRAINTS COMFYUI_ARGUMENTS COMFYUI_MEMORY_MAX MANIFEST
   SILENCE_SECONDS HARD_SECONDS PILOTLIGHT_CLOCK)
 NEEDED=(WORKSPACE CONTROL_URL JWKS_URL PAGE_ORIGIN BUNDLE_URL BUNDLE_SHA256)
 
@@ -103,6 +106,16 @@ fail() {
   tell_boot "$1" 0 "${words:0:WORDS_MAX}" true
   power_off_later
   exit 1
+}
+
+# warn STEP PERCENT WORDS: something is wrong, and the boot goes on. Told now, and with the boot's last word.
+warn() {
+  printf '%s\n' "${3//$'\n'/ }" >>"$WARNINGS"
+  report "$1" "$2" "${3:0:WORDS_MAX}"
+}
+
+warnings() {
+  [[ ! -s "$WARNINGS" ]] || printf '. But: %s' "$(head --bytes "$WORDS_MAX" "$WARNINGS")"
 }
 
 # try STEP WORDS COMMAND...: runs it; where it fails, the boot has failed with these words and its last lines.
@@ -159,23 +172,25 @@ power_off_later() {
 
 # fetch URL SHA256 TARGET [PROGRESS]: https://, http://, gs:// or a path into TARGET. Goes on where an earlier try has
 # stopped. With a digest, what is there already is not fetched again, and what differs is thrown away. PROGRESS is
-# called now and then with the bytes that are there.
+# called now and then with the bytes that are there. Where FETCH_UNTIL is set, it ends when SECONDS reaches that, and
+# what is there by then stays for the next time. No log holds what follows the ? of a URL: that may be a secret.
 fetch() {
-  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" attempt status
+  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" shown="${1%%\?*}" attempt status
   [[ -n "$sha256" && -f "$target" ]] && has_digest "$target" "$sha256" && return
   mkdir -p "$(dirname "$target")"
   for ((attempt = 1; attempt <= FETCH_TRIES; attempt++)); do
     ((attempt == 1)) || sleep "$((attempt * attempt))"
+    ((SECONDS < ${FETCH_UNTIL:-SECONDS + 1})) || break
     transfer "$url" "$part" "$progress" && status=0 || status=$?
     case "$status" in
       0) ;;
       # 33: it cannot be gone on with here; 36: nor there.
       33 | 36) rm -f "$part" && continue ;;
       # 22: refused. Asking again does not help where it is the asker's fault.
-      *) log "fetching $url: try $attempt of $FETCH_TRIES ended with curl's $status" && continue ;;
+      *) log "fetching $shown: try $attempt of $FETCH_TRIES ended with curl's $status" && continue ;;
     esac
     if [[ -n "$sha256" ]] && ! has_digest "$part" "$sha256"; then
-      log "fetching $url: the digest is $(digest_of "$part"), expected $sha256"
+      log "fetching $shown: the digest is $(digest_of "$part"), expected $sha256"
       rm -f "$part"
       continue
     fi
@@ -186,7 +201,8 @@ fetch() {
 }
 
 transfer() {
-  local url="$1" part="$2" progress="$3" authorization="" pid status=0
+  local url="$1" part="$2" progress="$3" authorization="" within=() pid status=0
+  [[ -z "${FETCH_UNTIL:-}" ]] || within=(--max-time "$((FETCH_UNTIL > SECONDS ? FETCH_UNTIL - SECONDS : 1))")
   case "$url" in
     gs://*)
       authorization="Authorization: Bearer $(access_token)" || return
@@ -195,7 +211,7 @@ transfer() {
     /*) url="file://$url" ;;
   esac
   curl --silent --show-error --fail --location --continue-at - --connect-timeout "$CONNECT_WITHIN" \
-    --speed-limit 1 --speed-time "$STALLED_AFTER" --header @- --output "$part" "$url" <<<"$authorization" &
+    --speed-limit 1 --speed-time "$STALLED_AFTER" "${within[@]}" --header @- --output "$part" "$url" <<<"$authorization" &
   pid=$!
   # Ends when curl does, which ends when its transfer has stalled.
   while [[ -n "$progress" ]] && kill -0 "$pid" 2>/dev/null; do
