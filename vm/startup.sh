@@ -62,19 +62,31 @@ SETTINGS=(WORKSPACE CONTROL_URL CONTROL_AUDIENCE JWKS_URL TOKEN_ISSUER PAGE_ORIG
 NEEDED=(WORKSPACE CONTROL_URL JWKS_URL PAGE_ORIGIN BUNDLE_URL BUNDLE_SHA256)
 
 read_settings() {
-  local name missing=()
+  local missing
+  load_settings
+  missing="$(missing_settings)"
+  [[ -z "$missing" ]] || fail booting "The metadata of this VM lacks: $missing. Run terraform apply."
+  [[ -n "$HOST" ]] || fail booting "This VM has neither a domain nor an external address. Run terraform apply."
+}
+
+load_settings() {
+  local name
   for name in "${SETTINGS[@]}"; do
     printf -v "$name" '%s' "$(attribute "${name,,}")"
-  done
-  for name in "${NEEDED[@]}"; do
-    [[ -n "${!name}" ]] || missing+=("${name,,}")
   done
   CONTROL_URL="${CONTROL_URL%/}"
   CONTROL_AUDIENCE="${CONTROL_AUDIENCE:-$CONTROL_URL}"
   EXTERNAL_IP="$(metadata instance/network-interfaces/0/access-configs/0/external-ip || true)"
   HOST="${DOMAIN_NAME:-$EXTERNAL_IP}"
-  ((${#missing[@]} == 0)) || fail booting "The metadata of this VM lacks: ${missing[*]}. Run terraform apply."
-  [[ -n "$HOST" ]] || fail booting "This VM has neither a domain nor an external address. Run terraform apply."
+}
+
+# The keys that must be there and are not.
+missing_settings() {
+  local name missing=()
+  for name in "${NEEDED[@]}"; do
+    [[ -n "${!name}" ]] || missing+=("${name,,}")
+  done
+  echo "${missing[*]}"
 }
 
 # metadata PATH [QUERY]: what the metadata server says; fails where it says nothing.
