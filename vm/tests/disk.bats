@@ -179,7 +179,7 @@ keeps_its_files() {
   [[ "$status" == 1 && "$(told .failed)" == true ]]
   [[ "$(told .detail)" == *"damaged"*"sudo e2fsck -f $DISKS/google-pilotlight-data"* ]]
   [[ "$(told .detail)" == *"UNEXPECTED INCONSISTENCY"* ]]
-  ! mountpoint --quiet "$ROOT/mnt/pilotlight"
+  run ! mountpoint --quiet "$ROOT/mnt/pilotlight"
   # What a person then does brings the work back.
   e2fsck -f -y "$LOOP" >/dev/null 2>&1 || true
   mounts
