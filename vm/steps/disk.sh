@@ -244,13 +244,13 @@ $(repair "umount $DATA; sudo e2fsck -f $DISK")"
 
 # --- what lies where ---
 
-# Only what root alone can put elsewhere: inside, a link laid by a custom node could lead anywhere.
+# Only what root alone can put elsewhere: inside, a link laid by a custom node could lead anywhere. Other folders are made
+# by those who use them.
 make_directories() {
   chown root:root "$DATA"
   chmod 0755 "$DATA"
   directory comfyui "$DISK_OWNER" 0755
   directory comfyui-versions "$DISK_OWNER" 0755
-  directory downloads "$DISK_OWNER" 0755
   directory certificates root 0700
 }
 

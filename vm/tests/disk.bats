@@ -100,7 +100,7 @@ keeps_its_files() {
   [[ "$(blkid --probe --match-tag TYPE --output value "$LOOP")" == ext4 ]]
   [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight")" == "root 755" ]]
   local folder
-  for folder in comfyui comfyui-versions downloads; do
+  for folder in comfyui comfyui-versions; do
     [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight/$folder")" == "games 755" ]]
   done
   [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight/certificates")" == "root 700" ]]

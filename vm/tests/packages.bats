@@ -306,5 +306,5 @@ gpu() {
   local file="$REPO/vm/requirements-certbot.txt"
   grep --quiet '^certbot==5.8.0 ' "$file"
   [[ "$(grep --count '==' "$file")" -gt 10 ]]
-  [[ -z "$(grep '==' "$file" | grep --invert-match ' \\\\$')" ]]
+  [[ -z "$(grep '==' "$file" | grep --invert-match ' \\$')" ]]
 }
