@@ -10,7 +10,7 @@ setup() {
   export DIGEST=5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
   export NOW=20261126-160000 ASK_EVERY_S=0
   # What the stand-in does: fails at this command; tells this result, after so many questions; is in this state.
-  export FAILS_AT=none RESULT="ok driver=580.95.05 certbot=5.8.0 comfyui=v0.33.0 python=3.12.3" ASKED_BEFORE=1 STATE_OF_VM=RUNNING
+  export FAILS_AT=none TELLS="ok driver=580.95.05 certbot=5.8.0 comfyui=v0.33.0 python=3.12.3" ASKED_BEFORE=1 STATE_OF_VM=RUNNING
   cat >"$BATS_TEST_TMPDIR/bin/gcloud" <<'STAND_IN'
 #!/usr/bin/env bash
 printf '%q ' gcloud "$@" >>"$CALLS"
@@ -21,8 +21,8 @@ echo >>"$CALLS"
 }
 case "$*" in
   *"get-guest-attributes"*"pilotlight/result"*)
-    (($(grep --count pilotlight/result "$CALLS") > ASKED_BEFORE)) && [[ -n "$RESULT" ]] || exit 1
-    echo "$RESULT"
+    (($(grep --count pilotlight/result "$CALLS") > ASKED_BEFORE)) && [[ -n "$TELLS" ]] || exit 1
+    echo "$TELLS"
     ;;
   *"get-guest-attributes"*) echo "installing things" ;;
   *"instances describe"*) echo "$STATE_OF_VM" ;;
@@ -107,21 +107,21 @@ instances delete pilotlight-bake-20261126-160000 --zone us-central1-a"
 }
 
 @test "a builder whose check has failed makes no image; its words and its serial port are told" {
-  RESULT="failed: The image has no NVIDIA driver"
+  TELLS="failed: The image has no NVIDIA driver"
   fails "The image has no NVIDIA driver"
   [[ "$stderr" == *"the last words of the builder"*"No image was made"* ]]
   [[ "$(count 'images create')" == 0 && "$(count 'instances stop')" == 0 && "$(count 'instances delete')" == 1 ]]
 }
 
 @test "a builder that stops by itself is not waited for" {
-  RESULT=""
+  TELLS=""
   STATE_OF_VM=TERMINATED
   fails "the builder has stopped before it was done"
   [[ "$(count 'images create')" == 0 && "$(count 'instances delete')" == 1 ]]
 }
 
 @test "a builder that never tells anything is given up" {
-  RESULT=""
+  TELLS=""
   ASK_EVERY_S=70
   # A minute of waiting is one in no time.
   sed 's/SECONDS - begun < WITHIN \* 60/SECONDS - begun < WITHIN * 2/' "$REPO/vm/bake/bake.sh" >"$BATS_TEST_TMPDIR/bake.sh"
@@ -144,7 +144,7 @@ instances delete pilotlight-bake-20261126-160000 --zone us-central1-a"
 }
 
 @test "who interrupts it leaves no builder" {
-  RESULT=""
+  TELLS=""
   ASK_EVERY_S=0.2
   "$REPO/vm/bake/bake.sh" "${TOLD[@]}" 2>/dev/null 3>&- &
   local pid=$! looked
@@ -153,7 +153,7 @@ instances delete pilotlight-bake-20261126-160000 --zone us-central1-a"
     sleep 0.1
   done
   kill -TERM "$pid"
-  run wait "$pid"
+  wait "$pid" && return 1
   [[ "$(count 'instances delete')" == 1 && "$(count 'images create')" == 0 ]]
 }
 
@@ -193,7 +193,7 @@ instances delete pilotlight-bake-20261126-160000 --zone us-central1-a"
 }
 
 @test "ComfyUI can be left out" {
-  RESULT="ok driver=580 certbot=5.8.0 comfyui=none python=3.12.3"
+  TELLS="ok driver=580 certbot=5.8.0 comfyui=none python=3.12.3"
   bake --no-comfyui
   [[ "$status" == 0 && "$(commands | head --lines 1)" == *"bake_comfyui=false"* ]]
 }
@@ -221,6 +221,7 @@ instances delete pilotlight-bake-20261126-160000 --zone us-central1-a"
   [[ "$status" == 0 ]]
   local option
   for option in $(grep --only-matching --extended-regexp -- '^ +--[a-z-]+( \||\))|\| --[a-z-]+' "$REPO/vm/bake/bake.sh" | tr --delete ' |)'); do
+    [[ "$option" != --help ]] || continue
     [[ "$output" == *"$option"* ]] || {
       echo "$option is not in the help" >&2
       return 1
