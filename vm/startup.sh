@@ -150,8 +150,10 @@ tell_boot() {
 }
 
 json_escaped() {
-  # Control characters but the line's end are of no use to a reader.
-  printf '%s' "$1" | tr --delete '\000-\011\013-\037' | sed --expression 's/\\/\\\\/g' --expression 's/"/\\"/g' |
+  # Control characters but the line's end are of no use to a reader, and half a letter is none.
+  printf '%s' "$1" | tr '\t\r' '  ' | tr --delete '\000-\011\013-\037' |
+    iconv -c --from-code UTF-8 --to-code UTF-8 2>/dev/null |
+    sed --expression 's/\\/\\\\/g' --expression 's/"/\\"/g' |
     sed --null-data --expression 's/\n/\\n/g' | tr --delete '\000'
 }
 
