@@ -113,9 +113,12 @@ report() {
 
 # fail STEP WORDS [LOG]: the boot has failed; says why, with the last lines of a log, and ends.
 fail() {
-  local words="$2"
-  [[ -z "${3:-}" || ! -s "$3" ]] || words+=$'\n'"$(tail --lines "$LAST_LINES" "$3")"
-  tell_boot "$1" 0 "${words:0:WORDS_MAX}" true
+  local words="${2:0:WORDS_MAX}" room
+  room=$((WORDS_MAX - ${#words} - 1))
+  # Of a log the end says the most.
+  [[ -z "${3:-}" || ! -s "$3" || "$room" -le 0 ]] ||
+    words+=$'\n'"$(tail --lines "$LAST_LINES" "$3" | tail --bytes "$room")"
+  tell_boot "$1" 0 "$words" true
   power_off_later
   exit 1
 }
