@@ -22,6 +22,7 @@ WARNINGS="$STATE/warnings"
 # Limits, in seconds.
 CONNECT_WITHIN=10
 METADATA_WITHIN=10
+METADATA_RETRIES=4
 TELL_WITHIN=10
 # A transfer that moves less than a byte a second for so long is dead.
 STALLED_AFTER=60
@@ -64,15 +65,19 @@ NEEDED=(WORKSPACE CONTROL_URL JWKS_URL PAGE_ORIGIN BUNDLE_URL BUNDLE_SHA256)
 read_settings() {
   local missing
   load_settings
+  [[ -z "$UNHEARD" ]] || fail booting "The metadata server does not answer (asked for $UNHEARD). Start the VM again."
   missing="$(missing_settings)"
   [[ -z "$missing" ]] || fail booting "The metadata of this VM lacks: $missing. Run terraform apply."
   [[ -n "$HOST" ]] || fail booting "This VM has neither a domain nor an external address. Run terraform apply."
 }
 
+# What is not heard is empty, and UNHEARD names the first of it.
 load_settings() {
-  local name
+  local name value=""
+  UNHEARD=""
   for name in "${SETTINGS[@]}"; do
-    printf -v "$name" '%s' "$(attribute "${name,,}")"
+    [[ -n "$UNHEARD" ]] || value="$(attribute "${name,,}")" || UNHEARD="${name,,}"
+    printf -v "$name" '%s' "$value"
   done
   CONTROL_URL="${CONTROL_URL%/}"
   CONTROL_AUDIENCE="${CONTROL_AUDIENCE:-$CONTROL_URL}"
@@ -89,15 +94,19 @@ missing_settings() {
   echo "${missing[*]}"
 }
 
-# metadata PATH [QUERY]: what the metadata server says; fails where it says nothing.
+# metadata PATH [QUERY [OPTION...]]: what the metadata server says; fails where it says nothing.
 metadata() {
-  curl --silent --show-error --fail --max-time "$METADATA_WITHIN" --header "Metadata-Flavor: Google" \
+  curl --silent --show-error --fail --max-time "$METADATA_WITHIN" --header "Metadata-Flavor: Google" "${@:3}" \
     "$METADATA/computeMetadata/v1/$1${2:+?$2}"
 }
 
-# An instance attribute; empty when there is none.
+# An instance attribute; empty when there is none. Fails where the server does not say: an allow-list that was not heard
+# is not one that is empty.
 attribute() {
-  metadata "instance/attributes/$1" 2>/dev/null || true
+  local status=0
+  metadata "instance/attributes/$1" "" --retry "$METADATA_RETRIES" --retry-connrefused 2>/dev/null || status=$?
+  # 22: the server's own word that it has none.
+  ((status == 0 || status == 22))
 }
 
 # --- what goes on ---
