@@ -201,19 +201,28 @@ power_off_later() {
 # called now and then with the bytes that are there. Where FETCH_UNTIL is set, it ends when SECONDS reaches that, and
 # what is there by then stays for the next time. No log holds what follows the ? of a URL: that may be a secret.
 fetch() {
-  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" shown="${1%%\?*}" attempt status
+  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" shown="${1%%\?*}" attempt status said
   [[ -n "$sha256" && -f "$target" ]] && has_digest "$target" "$sha256" && return
   mkdir -p "$(dirname "$target")"
   for ((attempt = 1; attempt <= FETCH_TRIES; attempt++)); do
     ((attempt == 1)) || sleep "$((attempt * attempt))"
     ((SECONDS < ${FETCH_UNTIL:-SECONDS + 1})) || break
     transfer "$url" "$part" "$progress" && status=0 || status=$?
-    case "$status" in
-      0) ;;
+    said="fetching $shown: try $attempt of $FETCH_TRIES ended with curl's $status"
+    case "$status:$ANSWERED" in
+      0:*) ;;
+      # All of it was there, or more than all: the digest tells.
+      22:416) [[ -n "$sha256" ]] || { rm -f "$part" && continue; } ;;
       # 33: it cannot be gone on with here; 36: nor there.
-      33 | 36) rm -f "$part" && continue ;;
-      # 22: refused. Asking again does not help where it is the asker's fault.
-      *) log "fetching $shown: try $attempt of $FETCH_TRIES ended with curl's $status" && continue ;;
+      33:* | 36:*) rm -f "$part" && continue ;;
+      # Told to wait, or to come back.
+      22:408 | 22:425 | 22:429 | 22:5*) log "$said and HTTP $ANSWERED" && continue ;;
+      # It is the asker's fault: asking again does not help.
+      22:4*)
+        log "fetching $shown: refused with HTTP $ANSWERED"
+        return 1
+        ;;
+      *) log "$said" && continue ;;
     esac
     if [[ -n "$sha256" ]] && ! has_digest "$part" "$sha256"; then
       log "fetching $shown: the digest is $(digest_of "$part"), expected $sha256"
@@ -226,8 +235,10 @@ fetch() {
   return 1
 }
 
+# Leaves in ANSWERED the status of HTTP, or 000.
 transfer() {
   local url="$1" part="$2" progress="$3" authorization="" within=() pid status=0
+  ANSWERED=000
   [[ -z "${FETCH_UNTIL:-}" ]] || within=(--max-time "$((FETCH_UNTIL > SECONDS ? FETCH_UNTIL - SECONDS : 1))")
   case "$url" in
     gs://*)
@@ -237,7 +248,8 @@ transfer() {
     /*) url="file://$url" ;;
   esac
   curl --silent --show-error --fail --location --continue-at - --connect-timeout "$CONNECT_WITHIN" \
-    --speed-limit 1 --speed-time "$STALLED_AFTER" "${within[@]}" --header @- --output "$part" "$url" <<<"$authorization" &
+    --speed-limit 1 --speed-time "$STALLED_AFTER" "${within[@]}" --header @- --write-out '%{http_code}' --output "$part" \
+    "$url" <<<"$authorization" >"$part.answered" &
   pid=$!
   # Ends when curl does, which ends when its transfer has stalled.
   while [[ -n "$progress" ]] && kill -0 "$pid" 2>/dev/null; do
@@ -245,7 +257,8 @@ transfer() {
     "$progress" "$(stat --format %s "$part" 2>/dev/null || echo 0)"
   done
   wait "$pid" || status=$?
-  # 416, as an error 22: all of it was there before.
+  ANSWERED="$(cat "$part.answered" 2>/dev/null)"
+  rm -f "$part.answered"
   return "$status"
 }
 
@@ -253,7 +266,19 @@ transfer() {
 storage_url() {
   local rest="${1#gs://}"
   local object="${rest#*/}"
-  printf '%s/storage/v1/b/%s/o/%s?alt=media' "$STORAGE" "${rest%%/*}" "${object//\//%2F}"
+  printf '%s/storage/v1/b/%s/o/%s?alt=media' "$STORAGE" "${rest%%/*}" "$(url_encoded "$object")"
+}
+
+# Byte by byte: the name of a model may hold anything.
+url_encoded() {
+  local LC_ALL=C text="$1" at char
+  for ((at = 0; at < ${#text}; at++)); do
+    char="${text:at:1}"
+    case "$char" in
+      [A-Za-z0-9._~-]) printf '%s' "$char" ;;
+      *) printf '%%%02X' "$(($(printf '%d' "'$char") & 255))" ;;
+    esac
+  done
 }
 
 access_token() {
