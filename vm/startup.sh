@@ -300,7 +300,7 @@ get_bundle() {
   local archive="$ROOT/var/cache/pilotlight/$BUNDLE_SHA256.tar.gz"
   [[ "$(cat "$BUNDLE/.sha256" 2>/dev/null)" != "$BUNDLE_SHA256" ]] || return 0
   report booting 24 "Fetching Pilotlight's own programs"
-  try booting "Pilotlight's programs cannot be had from $BUNDLE_URL." fetch "$BUNDLE_URL" "$BUNDLE_SHA256" "$archive"
+  try booting "Pilotlight's programs cannot be had from ${BUNDLE_URL%%\?*}." fetch "$BUNDLE_URL" "$BUNDLE_SHA256" "$archive"
   rm -rf "$BUNDLE.new"
   mkdir -p "$BUNDLE.new"
   try booting "The bundle cannot be unpacked." tar --extract --gzip --file "$archive" --directory "$BUNDLE.new" --no-same-owner
