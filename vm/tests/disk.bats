@@ -222,10 +222,10 @@ keeps_its_files() {
   refuses "its byte 0 is not zero"
   losetup --detach "$LOOP"
   rm "$IMAGE"
-  blank 64M
-  printf 'x' | dd of="$IMAGE" bs=1 seek=$((64 * 1024 * 1024 - 1)) conv=notrunc status=none
+  blank 300M
+  printf 'x' | dd of="$IMAGE" bs=1 seek=$((300 * 1024 * 1024 - 1)) conv=notrunc status=none
   attach
-  refuses "its byte 67108863 is not zero"
+  refuses "its byte 314572799 is not zero"
 }
 
 @test "a byte where a block group begins keeps a large disk from being formatted" {
