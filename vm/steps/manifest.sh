@@ -215,7 +215,7 @@ size_of() {
 }
 
 has_room_for() {
-  local needed=$(($1 / 1048576 + ROOM_FOR_PICTURES_MIB)) free
+  local needed=$((($1 + 1048575) / 1048576 + ROOM_FOR_PICTURES_MIB)) free
   free="$(free_mib)"
   ((free >= needed)) && return
   WHY="it takes $(in_gb "$1" 1) GB, and $(in_gb "$free" 1048576) GB are free on the data disk"
