@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+# How a browser gets here, and that nobody gets in without a ticket.
+
+GATEWAY="${GATEWAY:-http://127.0.0.1:8189}"
+COMFYUI_PORT=8188
+GATEWAY_PORT=8189
+
+check_dns() {
+  local found others sixth
+  needs HOST || return
+  [[ -n "$DOMAIN_NAME" ]] || {
+    ok "no domain; the machine is reached at $EXTERNAL_IP"
+    return
+  }
+  found="$(addresses ahostsv4)"
+  others="$(grep --invert-match --line-regexp --fixed-strings "$EXTERNAL_IP" <<<"$found")"
+  # Without one, the resolver gives the IPv4 address in IPv6's clothes.
+  sixth="$(addresses ahostsv6 | grep --invert-match '^::ffff:')"
+  if [[ -z "$found" ]]; then
+    bad "$DOMAIN_NAME has no address" "Make an A record: $DOMAIN_NAME to $EXTERNAL_IP"
+  elif [[ "$others" == "$found" ]]; then
+    bad "$DOMAIN_NAME leads to ${found//$'\n'/ }, not to $EXTERNAL_IP" \
+      "Set its A record to $EXTERNAL_IP; what was there before is remembered for its time to live."
+  else
+    [[ -z "$others" ]] || warn "$DOMAIN_NAME leads to ${others//$'\n'/ } too" \
+      "Take away its other A records: browsers and the certificate authority may go there."
+    ok "$DOMAIN_NAME leads to $EXTERNAL_IP"
+  fi
+  [[ -z "$sixth" ]] || warn "$DOMAIN_NAME has an IPv6 address, ${sixth//$'\n'/ }, which this VM has not" \
+    "Take its AAAA record away: the certificate authority goes there first."
+}
+
+addresses() {
+  within "$COMMAND_WITHIN" getent "$1" "$DOMAIN_NAME" 2>/dev/null | awk '{ print $1 }' | sort --unique
+}
+
+# What listens on a port, by its local address.
+listeners() {
+  within "$COMMAND_WITHIN" ss --listening --tcp --numeric --no-header | awk -v port="$1" '
+    { count = split($4, part, ":"); if (part[count] == port) print substr($4, 1, length($4) - length(part[count]) - 1) \
+}'
+}
+
+is_loopback() {
+  [[ "$1" == 127.* || "$1" == "[::1]" || "$1" == "[::ffff:127."* ]]
+}
+
+# Asked from the VM itself, a connection to its external address goes by Google's network and its firewall rules, as one
+# that comes from that address. It says nothing of a rule that lets in some addresses only, so it cannot fail.
+check_firewall() {
+  local port scheme address heard
+  needs EXTERNAL_IP || return
+  for port in 80 443; do
+    heard=""
+    for address in $(listeners "$port"); do
+      is_loopback "$address" || heard=yes
+    done
+    [[ -n "$heard" ]] || {
+      bad "nothing listens on port $port" "See: systemctl status nginx; nginx -t"
+      continue
+    }
+    scheme=http
+    ((port == 80)) || scheme=https
+    ask --insecure --max-time 5 "$scheme://$EXTERNAL_IP/healthz"
+    if [[ "$STATUS" == 000 ]]; then
+      warn "port $port of $EXTERNAL_IP is not reached from the VM itself: $WHY" \
+        "Ask from elsewhere: curl -I $scheme://$HOST/healthz. If that gets no answer either, no firewall rule lets \
+port $port in: gcloud compute firewall-rules list"
+    else
+      ok "port $port of $EXTERNAL_IP is reached from the VM itself"
+    fi
+  done
+  ok "from elsewhere, ask: curl -I http://$HOST/healthz"
+}
+
+# Nobody without a ticket gets in: not by nginx, and not where nginx refuses everybody but some addresses anyway.
+check_gateway() {
+  local path
+  ask "$GATEWAY/_pilotlight/healthz"
+  [[ "$STATUS" == 200 ]] || {
+    bad "$GATEWAY gives ${STATUS/000/no answer}${WHY:+: $WHY}" "See: journalctl --unit pilotlight-gateway"
+    return
+  }
+  for path in / /prompt; do
+    judge_refusal "the gateway" "$GATEWAY$path"
+    [[ -z "$HOST" ]] || judge_refusal nginx "https://$HOST$path" --insecure --connect-to "::127.0.0.1:443"
+  done
+  [[ -n "$HOST" ]] || needs HOST
+}
+
+judge_refusal() {
+  local who="$1"
+  shift
+  ask "$@"
+  case "$STATUS" in
+    401 | 403) ok "$who refuses $1 without a ticket" ;;
+    2*) bad "ANYBODY GETS IN: $who answers $1 without a ticket with $STATUS" \
+      "Close it now: systemctl stop nginx. Then see /etc/nginx, and whether something else listens: ss --listening \
+--tcp --processes" ;;
+    502 | 503 | 504) bad "$who cannot reach what is behind it for $1 ($STATUS)" \
+      "See: journalctl --unit pilotlight-gateway; nginx's log in /var/log/nginx/error.log" ;;
+    000) bad "$who does not answer $1: $WHY" "See: systemctl status nginx pilotlight-gateway" ;;
+    *) bad "$who answers $1 with $STATUS, and not with a refusal" "See the configuration in /etc/nginx" ;;
+  esac
+}
+
+# Whoever reaches these ports has passed neither ticket nor TLS.
+check_ports() {
+  local port address none=()
+  command -v ss >/dev/null || {
+    warn "ss is not installed, which tells who listens where" "Run: apt-get install iproute2"
+    return
+  }
+  for port in "$COMFYUI_PORT" "$GATEWAY_PORT"; do
+    none+=("$port")
+    for address in $(listeners "$port"); do
+      unset "none[-1]"
+      if is_loopback "$address"; then
+        ok "$address:$port"
+      else
+        bad "port $port is open at $address, to whoever gets past the firewall" \
+          "Only loopback may reach it. See: ss --listening --tcp --numeric --processes 'sport = :$port', and the \
+metadata key comfyui_arguments for --listen"
+      fi
+    done
+  done
+  ((${#none[@]} == 0)) || warn "nothing listens on port ${none[*]}" "See units."
+}
