@@ -23,7 +23,8 @@ CHECK_WITHIN="${CHECK_WITHIN:-45}"
 # The last line of a check's notes.
 ENDED="the end"
 
-CHECKS=(metadata boot identity heartbeat clock dns firewall certificate disk driver cuda units comfyui gateway ports)
+CHECKS=(metadata boot identity heartbeat clock dns firewall certificate disk driver cuda fence units comfyui gateway
+  ports)
 
 USAGE="Usage: pilotlight doctor [--json]
 
@@ -75,6 +76,8 @@ run_checks() {
   for name in "${CHECKS[@]}"; do
     run_check "$name" >"$WORK/$name" 2>"$WORK/$name.errors" </dev/null &
     pids+=("$!")
+    # bash has nothing to say of its end.
+    disown "$!"
   done
   set +m
   deadline=$((SECONDS + CHECK_WITHIN))
@@ -125,7 +128,7 @@ judge() {
       | [$notes[] | select(.check == $check)]
       | (map(.status) | max_by(rank)) as $worst
       | (if $worst == "ok" then . else map(select(.status != "ok")) | sort_by(-(.status | rank)) end) as $told
-      | {check: $check, status: $worst, found: ($told | map(.words) | join("; ")),
+      | {check: $check, status: $worst, found: ($told | map(.words) | join(if $worst == "ok" then ", " else "; " end)),
         todo: ($told | map(.todo | select(. != "")))}]'
 }
 
@@ -152,6 +155,11 @@ ask() {
   return "$status"
 }
 
+# Whether it is answered with 200.
+is_well() {
+  ask "$1" && [[ "$STATUS" == 200 ]]
+}
+
 # A field of the answer's body, which may be no JSON.
 answered() {
   jq --raw-output "$1 // empty" "$BODY" 2>/dev/null
@@ -163,10 +171,17 @@ answered_header() {
 }
 
 # within SECONDS COMMAND...: its output, if it comes in time. What is not installed fails with 127.
+# (timeout has a process group of its own, and ends that itself.)
 within() {
   local limit="$1"
   shift
   timeout --kill-after 1 "$limit" "$@"
+}
+
+# as_comfyui SECONDS COMMAND...: the same as ComfyUI's user, which cannot become another.
+as_comfyui() {
+  setpriv --reuid comfyui --regid comfyui --init-groups --no-new-privs -- \
+    timeout --kill-after 1 "$1" env --chdir=/ "${@:2}"
 }
 
 last_line() {

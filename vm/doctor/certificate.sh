@@ -5,15 +5,19 @@
 # or in the last half of a short one.
 LIFE_LEFT_MIN_PERCENT=20
 
-# What nginx is told to show is what counts, wherever it came from.
+# What nginx is told to show is what counts, wherever it came from. Our configuration is a folder of its own.
 nginx_says() {
-  cat "$ROOT"/etc/nginx/conf.d/*.conf "$ROOT"/etc/nginx/sites-enabled/* 2>/dev/null |
+  cat "$(dirname "$(readlink --canonicalize "$ROOT/etc/nginx/nginx.conf")")"/*.conf 2>/dev/null |
     sed --quiet --expression "s/^[[:space:]]*$1[[:space:]]\+\(.*\);.*/\1/p" | head --lines 1
 }
 
 check_certificate() {
   local file key
   needs HOST || return
+  [[ "$(readlink "$ROOT/etc/nginx/nginx.conf")" == */pilotlight-*/nginx.conf ]] || {
+    bad "nginx is not set up by the boot yet" "See boot, and: journalctl --boot --unit google-startup-scripts"
+    return
+  }
   file="$(nginx_says ssl_certificate)" key="$(nginx_says ssl_certificate_key)"
   [[ -n "$file" && -s "$file" ]] || {
     bad "there is none${file:+: $file is missing}" \
@@ -78,8 +82,8 @@ lasting() {
 
 judge_issuer() {
   local issuer
-  issuer="$(openssl x509 -in "$1" -noout -issuer -nameopt multiline | sed --quiet --expression 's/^ *commonName *= \
-//p')"
+  issuer="$(openssl x509 -in "$1" -noout -issuer -nameopt multiline |
+    sed --quiet --expression 's/^ *commonName *= //p')"
   if [[ "$(openssl x509 -in "$1" -noout -subject_hash)" == "$(openssl x509 -in "$1" -noout -issuer_hash)" ]]; then
     bad "it is signed by itself, so no browser takes it" "See: journalctl --unit pilotlight-certificate"
   elif [[ "$issuer" == *STAGING* || "$issuer" == *Pebble* || "$issuer" == "Fake "* ]]; then

@@ -50,8 +50,8 @@ routes." ;;
 # By the status, and the code of the control plane's problem document; without one, somebody else has answered.
 what_to_do_refused() {
   case "$STATUS $1" in
-    "401 invalid_identity") echo "The token's time or signature is not taken: see identity and clock, and in the control \
-plane's log whose keys it takes." ;;
+    "401 invalid_identity") echo "The token's time or signature is not taken: see identity and clock, and in the \
+control plane's log whose keys it takes." ;;
     "401 no_identity") echo "The token has not arrived: something between takes the Authorization header away." ;;
     "403 wrong_caller") echo "Audience or service account differ: compare the metadata key control_audience and \
 identity above with what the control plane was told; terraform apply tells both." ;;
@@ -63,7 +63,7 @@ workspace with what is declared; run terraform apply." ;;
 press Start." ;;
     "401 " | "403 ") echo "Cloud Run refuses it before the control plane sees it: the VM's service account needs \
 roles/run.invoker there, or all have it. Run terraform apply." ;;
-    "404 " | 3*) echo "There is no control plane at that address: see the metadata key control_url." ;;
+    "404 " | 2* | 3*) echo "There is no control plane at that address: see the metadata key control_url." ;;
     "429 "* | 5*) echo "The control plane is in trouble: read its log in Cloud Logging, and try again in a minute." ;;
     *) echo "Read the control plane's log in Cloud Logging." ;;
   esac

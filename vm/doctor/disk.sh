@@ -38,8 +38,8 @@ judge_file_system() {
   [[ ",$2," != *,ro,* ]] ||
     bad "it is mounted read-only, as after an error" \
       "Make a snapshot of the disk; then stop the VM and press Start, which checks it. See: dmesg"
-  state="$(within "$COMMAND_WITHIN" dumpe2fs -h "$1" 2>/dev/null | sed --quiet --expression 's/^Filesystem state: \
-*//p')"
+  state="$(within "$COMMAND_WITHIN" dumpe2fs -h "$1" 2>/dev/null |
+    sed --quiet --expression 's/^Filesystem state: *//p')"
   case "$state" in
     clean) ok "$1 is clean" ;;
     "") warn "its state cannot be read" "See: dumpe2fs -h $1" ;;
@@ -73,19 +73,18 @@ judge_inodes() {
     warn "$used % of its inodes are taken" "Many small files: find where with du --inodes --max-depth 3 $DATA"
 }
 
+# Each version says in .complete what it is; a version without it is half of one.
 judge_current() {
-  local current
-  current="$(readlink "$DATA/comfyui-current")"
-  [[ -d "$DATA/comfyui-current/" ]] || {
-    bad "$DATA/comfyui-current leads nowhere, so no ComfyUI is installed" \
-      "Stop the VM and press Start, which installs it. See boot."
+  local current="$DATA/comfyui-current" version
+  [[ -f "$current/.complete" ]] || {
+    bad "$current leads to no whole ComfyUI" "Stop the VM and press Start, which installs it. See boot."
     return
   }
-  current="$(basename "$current")"
-  if [[ -n "$COMFYUI_VERSION" && "$current" != "$COMFYUI_VERSION" ]]; then
-    warn "ComfyUI $current is in use, and the metadata names $COMFYUI_VERSION" \
-      "The next boot installs it: stop the VM and press Start."
+  version="$(sed --quiet --expression 's/^version=//p' "$current/.complete")"
+  if [[ -n "$COMFYUI_VERSION" && "$version" != "$COMFYUI_VERSION" ]]; then
+    warn "ComfyUI $version is in use, and the metadata names $COMFYUI_VERSION" \
+      "If that was changed since the boot: stop the VM and press Start. Else see boot."
   else
-    ok "ComfyUI $current"
+    ok "ComfyUI $version"
   fi
 }

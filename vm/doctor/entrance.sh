@@ -52,9 +52,9 @@ check_firewall() {
   needs EXTERNAL_IP || return
   for port in 80 443; do
     heard=""
-    for address in $(listeners "$port"); do
+    while IFS= read -r address; do
       is_loopback "$address" || heard=yes
-    done
+    done < <(listeners "$port")
     [[ -n "$heard" ]] || {
       bad "nothing listens on port $port" "See: systemctl status nginx; nginx -t"
       continue
@@ -64,13 +64,13 @@ check_firewall() {
     ask --insecure --max-time 5 "$scheme://$EXTERNAL_IP/healthz"
     if [[ "$STATUS" == 000 ]]; then
       warn "port $port of $EXTERNAL_IP is not reached from the VM itself: $WHY" \
-        "Ask from elsewhere: curl -I $scheme://$HOST/healthz. If that gets no answer either, no firewall rule lets \
+        "Ask from elsewhere: curl $scheme://$HOST/healthz. If that gets no answer either, no firewall rule lets \
 port $port in: gcloud compute firewall-rules list"
     else
       ok "port $port of $EXTERNAL_IP is reached from the VM itself"
     fi
   done
-  ok "from elsewhere, ask: curl -I http://$HOST/healthz"
+  ok "from elsewhere, ask: curl http://$HOST/healthz"
 }
 
 # Nobody without a ticket gets in: not by nginx, and not where nginx refuses everybody but some addresses anyway.
@@ -98,7 +98,7 @@ judge_refusal() {
       "Close it now: systemctl stop nginx. Then see /etc/nginx, and whether something else listens: ss --listening \
 --tcp --processes" ;;
     502 | 503 | 504) bad "$who cannot reach what is behind it for $1 ($STATUS)" \
-      "See: journalctl --unit pilotlight-gateway; nginx's log in /var/log/nginx/error.log" ;;
+      "See: journalctl --unit pilotlight-gateway; nginx's: journalctl --identifier nginx" ;;
     000) bad "$who does not answer $1: $WHY" "See: systemctl status nginx pilotlight-gateway" ;;
     *) bad "$who answers $1 with $STATUS, and not with a refusal" "See the configuration in /etc/nginx" ;;
   esac
@@ -106,23 +106,21 @@ judge_refusal() {
 
 # Whoever reaches these ports has passed neither ticket nor TLS.
 check_ports() {
-  local port address none=()
+  local port address addresses
   command -v ss >/dev/null || {
     warn "ss is not installed, which tells who listens where" "Run: apt-get install iproute2"
     return
   }
   for port in "$COMFYUI_PORT" "$GATEWAY_PORT"; do
-    none+=("$port")
-    for address in $(listeners "$port"); do
-      unset "none[-1]"
+    mapfile -t addresses < <(listeners "$port")
+    ((${#addresses[@]} > 0)) || warn "nothing listens on port $port" "See units."
+    for address in "${addresses[@]}"; do
       if is_loopback "$address"; then
         ok "$address:$port"
       else
         bad "port $port is open at $address, to whoever gets past the firewall" \
-          "Only loopback may reach it. See: ss --listening --tcp --numeric --processes 'sport = :$port', and the \
-metadata key comfyui_arguments for --listen"
+          "Only loopback may reach it. See who listens: ss --listening --tcp --numeric --processes 'sport = :$port'"
       fi
     done
   done
-  ((${#none[@]} == 0)) || warn "nothing listens on port ${none[*]}" "See units."
 }

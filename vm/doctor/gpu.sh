@@ -50,9 +50,8 @@ check_cuda() {
     bad "ComfyUI's Python, $python, is not there" "Stop the VM and press Start, which installs it. See disk and boot."
     return
   }
-  said="$(cd / && within "$TORCH_WITHIN" runuser --user comfyui -- "$python" -c \
-    'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda, torch.cuda.is_available())' 2>&1)" || \
-status=$?
+  said="$(as_comfyui "$TORCH_WITHIN" "$python" -c 'import torch
+print("torch", torch.__version__, "CUDA", torch.version.cuda, torch.cuda.is_available())' 2>&1)" || status=$?
   said="${said##*$'\n'}"
   if ((status != 0)); then
     bad "torch cannot be asked: ${said:-no answer within $TORCH_WITHIN s}" \

@@ -64,12 +64,22 @@ check_boot() {
 after the failure; to keep it up: systemctl stop pilotlight-failed.timer"
   elif [[ "$percent" =~ ^[0-9]+$ ]] && ((percent >= BOOTED_PERCENT)); then
     ok "$step: $detail"
+    boot_warnings
   elif [[ "$percent" =~ ^[0-9]+$ ]]; then
     warn "at $step, $percent %, for $age s: $detail" \
       "Watch it: journalctl --boot --unit google-startup-scripts --follow"
   else
     bad "$said cannot be read" "See it: cat $said"
   fi
+}
+
+# What was wrong without ending the boot, one a line.
+boot_warnings() {
+  local words
+  [[ -s "$STATE/warnings" ]] || return
+  while IFS= read -r words; do
+    warn "$words" "More of it: journalctl --boot --unit google-startup-scripts"
+  done <"$STATE/warnings"
 }
 
 # The token goes by standard input where it goes, never by an argument, and is never printed.
@@ -103,8 +113,8 @@ check_identity() {
       "Is $METADATA really Google's metadata server?"
   [[ "$(answered .google.compute_engine.instance_name)" == "$name" && -n "$name" &&
     "$(answered .google.compute_engine.instance_id)" == "$id" ]] ||
-    bad "the identity token names the instance \"$(answered .google.compute_engine.instance_name)\", and this one is \
-\"$name\"" \
+    bad "the identity token is for $(answered '.google.compute_engine | "\(.instance_name) (\(.instance_id))"'), and \
+this is $name ($id)" \
       "Is $METADATA really Google's metadata server?"
   ok "$(answered .email) on $name in $(answered .google.compute_engine.zone)"
 }
