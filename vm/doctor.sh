@@ -84,7 +84,7 @@ run_checks() {
   for pid in "${pids[@]}"; do
     while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.05; done
     # What cannot be killed, because it hangs in the kernel, is not waited for.
-    kill -KILL -- "-$pid" 2>/dev/null
+    ! kill -0 "$pid" 2>/dev/null || kill -KILL -- "-$pid"
   done
 }
 
