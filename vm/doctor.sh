@@ -5,9 +5,11 @@
 # its time is up, so that one that hangs (a GPU that is gone hangs whoever asks it) costs the others nothing.
 
 HERE="$(dirname "$(readlink --canonicalize "${BASH_SOURCE[0]}")")"
-# Where things are, how the metadata is read, and what must be in it.
+# Where things are, how the metadata is read, and what must be in it: the bundle's, or what this boot was run with.
+STARTUP="$HERE/startup.sh"
+[[ -r "$STARTUP" ]] || STARTUP="${ROOT:-}/run/pilotlight/startup.sh"
 # shellcheck source=vm/startup.sh
-source "$HERE/startup.sh" || exit 2
+source "$STARTUP" || exit 2
 # What ends a boot, or is heard by the control plane as the boot's word, is not for somebody who only looks.
 unset -f fail try report tell_boot tell_control_plane power_off_later
 for part in "$HERE"/doctor/*.sh; do

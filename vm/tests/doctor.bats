@@ -355,6 +355,15 @@ doctor() {
   [[ "$output" == "Usage: pilotlight doctor"* ]]
 }
 
+@test "where the bundle has no startup.sh, that of this boot does" {
+  cp -r "$REPO/vm/doctor.sh" "$REPO/vm/doctor" "$BUNDLE"
+  run "$BUNDLE/doctor.sh" --help
+  [ "$status" -eq 2 ]
+  cp "$REPO/vm/startup.sh" "$ROOT/run/pilotlight/startup.sh"
+  run "$BUNDLE/doctor.sh" --help
+  [ "$status" -eq 0 ]
+}
+
 # --- what it is told to be, its boot, who it is ---
 
 @test "metadata" {
@@ -376,7 +385,7 @@ doctor() {
   printf '{"step":"installing","percent":40,"detail":"torch","failed":false}' >"$ROOT/run/pilotlight/boot.json"
   says boot warn "at installing, 40 %" "--follow"
   printf '{"step":"mounting_disk","percent":0,"detail":"The disk holds xfs.","failed":true}' >"$ROOT/run/pilotlight/boot.json"
-  says boot FAIL "failed at mounting_disk: The disk holds xfs." "pilotlight-failed.timer"
+  says boot FAIL "failed at mounting_disk: The disk holds xfs." "--boot -1"
   printf '{"step":"starting_comfyui","percent":70,"detail":"Waiting","failed":false}' >"$ROOT/run/pilotlight/boot.json"
   echo "v0.34 could not be installed" >"$ROOT/run/pilotlight/warnings"
   says boot warn "v0.34 could not be installed" "journalctl"
