@@ -29,12 +29,17 @@ check_heartbeat() {
 
 judge_reply() {
   local words
-  words="run $(answered .run), $(answered .phase); answered in $TOTAL_TIME s (name $DNS_TIME s, TLS by $TLS_TIME s)"
+  words="run $(answered .run), $(answered .phase); answered in $(milliseconds "$TOTAL_TIME"), \
+of which name $(milliseconds "$DNS_TIME"), with TLS $(milliseconds "$TLS_TIME")"
   if [[ "$(answered .wish)" == Running ]]; then
     ok "$words"
   else
     warn "$words; this VM is to stop" "Press Start on the page: a VM that was started in another way is stopped again."
   fi
+}
+
+milliseconds() {
+  awk -v seconds="$1" 'BEGIN { printf "%.0f ms", seconds * 1000 }'
 }
 
 what_to_do_unreachable() {

@@ -66,11 +66,9 @@ check_firewall() {
       warn "port $port of $EXTERNAL_IP is not reached from the VM itself: $WHY" \
         "Ask from elsewhere: curl $scheme://$HOST/healthz. If that gets no answer either, no firewall rule lets \
 port $port in: gcloud compute firewall-rules list"
-    else
-      ok "port $port of $EXTERNAL_IP is reached from the VM itself"
     fi
   done
-  ok "from elsewhere, ask: curl http://$HOST/healthz"
+  ok "ports 80 and 443 of $EXTERNAL_IP are reached from the VM itself; from elsewhere, ask: curl http://$HOST/healthz"
 }
 
 # Nobody without a ticket gets in: not by nginx, and not where nginx refuses everybody but some addresses anyway.
@@ -85,7 +83,11 @@ check_gateway() {
     judge_refusal "the gateway" "$GATEWAY$path"
     [[ -z "$HOST" ]] || judge_refusal nginx "https://$HOST$path" --insecure --connect-to "::127.0.0.1:443"
   done
-  [[ -n "$HOST" ]] || needs HOST
+  if [[ -n "$HOST" ]]; then
+    ok "nobody gets in without a ticket: nginx and the gateway refuse / and /prompt"
+  else
+    needs HOST
+  fi
 }
 
 judge_refusal() {
@@ -93,7 +95,7 @@ judge_refusal() {
   shift
   ask "$@"
   case "$STATUS" in
-    401 | 403) ok "$who refuses $1 without a ticket" ;;
+    401 | 403) ;;
     2*) bad "ANYBODY GETS IN: $who answers $1 without a ticket with $STATUS" \
       "Close it now: systemctl stop nginx. Then see /etc/nginx, and whether something else listens: ss --listening \
 --tcp --processes" ;;

@@ -59,8 +59,8 @@ check_boot() {
   step="$(answered .step)" percent="$(answered .percent)" detail="$(answered .detail)"
   age=$(($(date +%s) - $(stat --format %Y "$said")))
   if [[ "$(answered .failed)" == true ]]; then
-    bad "failed at $step: $detail" "The whole story: journalctl --boot --unit google-startup-scripts. The control plane \
-stops this VM now, or it does itself in $((FAILED_STAYS / 60)) min; the next boot has the story under --boot -1."
+    bad "failed at $step: $detail" "The whole story: journalctl --boot --unit google-startup-scripts. The control \
+plane stops this VM now, or it does itself in $((FAILED_STAYS / 60)) min; the next boot has the story under --boot -1."
   elif [[ "$percent" =~ ^[0-9]+$ ]] && ((percent >= BOOTED_PERCENT)); then
     ok "$step: $detail"
     boot_warnings

@@ -510,7 +510,7 @@ clock_of_control_plane() {
 }
 
 @test "firewall" {
-  says firewall ok "port 443 of $WELL_KNOWN is reached from the VM itself"
+  says firewall ok "ports 80 and 443 of $WELL_KNOWN are reached from the VM itself"
   # Refused by nginx, it was reached.
   answer http GET-healthz 403
   says firewall ok "curl http://$HOST_NAME/healthz"
@@ -524,7 +524,7 @@ clock_of_control_plane() {
 }
 
 @test "gateway: nobody gets in without a ticket" {
-  says gateway ok "nginx refuses https://$HOST_NAME/prompt without a ticket"
+  says gateway ok "nobody gets in without a ticket"
   for server in gateway https; do
     for path in - -prompt; do
       answer "$server" "GET$path" 200 "ComfyUI"
@@ -532,7 +532,7 @@ clock_of_control_plane() {
       answer "$server" "GET$path" 403
     done
   done
-  says gateway ok refuses
+  says gateway ok "nginx and the gateway refuse"
   answer https GET- 502
   says gateway FAIL "nginx cannot reach what is behind it for https://$HOST_NAME/ (502)" "journalctl"
   answer https GET- 301
