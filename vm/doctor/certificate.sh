@@ -33,7 +33,7 @@ check_certificate() {
   judge_life "$file"
   judge_issuer "$file"
   judge_served "$file"
-  [[ -n "$CERTIFICATE" ]] || judge_timer
+  judge_timer
 }
 
 judge_host() {

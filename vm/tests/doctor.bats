@@ -220,7 +220,7 @@ look() {
     eval "$2"
     # Of the settings, what the doctor looks at.
     SETTINGS=(WORKSPACE CONTROL_URL CONTROL_AUDIENCE JWKS_URL PAGE_ORIGIN BUNDLE_URL BUNDLE_SHA256 DATA_DISK DOMAIN_NAME
-      CERTIFICATE COMFYUI_VERSION)
+      COMFYUI_VERSION)
     CHECKS=($1)
     main doctor --json' look "$1" "$LOOK_LIMITS"
 }
@@ -481,6 +481,10 @@ UNREACHABLE
   says clock warn "s off the control plane's" chronyc
   clock_of_control_plane "-5 minutes"
   says clock FAIL "s off the control plane's" "No ticket"
+  # What is worst is told first.
+  stub timedatectl 'echo no'
+  says clock FAIL "s off the control plane's; not synchronised" "No ticket"
+  stub timedatectl 'echo yes'
   answer control HEAD-healthz 200 "" "Date: soon"
   says clock warn "tells no time" "See heartbeat"
   answer control HEAD-healthz drop
