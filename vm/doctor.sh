@@ -19,7 +19,7 @@ done
 
 # Ours are the last words on these limits, in seconds: a person is waiting.
 # shellcheck disable=SC2034 # The checks use them.
-METADATA_WITHIN=3 ANSWER_WITHIN=10 COMMAND_WITHIN=10
+METADATA_WITHIN=3 METADATA_RETRIES=0 ANSWER_WITHIN=10 COMMAND_WITHIN=10
 # Longer than the slowest check, which imports torch.
 CHECK_WITHIN="${CHECK_WITHIN:-45}"
 # The last line of a check's notes.
@@ -180,10 +180,9 @@ within() {
   timeout --kill-after 1 "$limit" "$@"
 }
 
-# as_comfyui SECONDS COMMAND...: the same as ComfyUI's user, which cannot become another.
-as_comfyui() {
-  setpriv --reuid comfyui --regid comfyui --init-groups --no-new-privs -- \
-    timeout --kill-after 1 "$1" env --chdir=/ "${@:2}"
+# as_user USER SECONDS COMMAND...: the same as another user, who cannot become a third.
+as_user() {
+  setpriv --reuid "$1" --regid "$1" --init-groups --no-new-privs -- timeout --kill-after 1 "$2" env --chdir=/ "${@:3}"
 }
 
 last_line() {

@@ -30,6 +30,7 @@ check_driver() {
 2>&1)" || status=$?
   if ((status == 0)) && [[ -n "$said" ]]; then
     ok "${said//$'\n'/; }"
+    judge_gpu_reading
   elif ((count == 0)); then
     warn "the image carries a driver, and this VM has no GPU" \
       "If it should have one, see its machine type: gcloud compute instances describe"
@@ -43,6 +44,15 @@ mokutil --sb-state"
   fi
 }
 
+# Use of the GPU is one of the signs that somebody is at work; the gateway reads it by itself.
+judge_gpu_reading() {
+  local said
+  said="$(as_user pilotlight "$COMMAND_WITHIN" "$BUNDLE/bin/gateway" --check-gpu 2>&1)" ||
+    warn "the gateway cannot read it: ${said##*$'\n'}" \
+      "Work on the GPU that is not in ComfyUI's queue keeps nobody's session alive. See: journalctl --unit \
+pilotlight-gateway"
+}
+
 # As ComfyUI's own user, with ComfyUI's own Python. It asks the driver only, and takes nothing of the GPU's memory.
 check_cuda() {
   local python="$DATA/comfyui-current/venv/bin/python" said status=0
@@ -50,7 +60,7 @@ check_cuda() {
     bad "ComfyUI's Python, $python, is not there" "Stop the VM and press Start, which installs it. See disk and boot."
     return
   }
-  said="$(as_comfyui "$TORCH_WITHIN" "$python" -c 'import torch
+  said="$(as_user comfyui "$TORCH_WITHIN" "$python" -c 'import torch
 print("torch", torch.__version__, "CUDA", torch.version.cuda, torch.cuda.is_available())' 2>&1)" || status=$?
   said="${said##*$'\n'}"
   if ((status != 0)); then

@@ -37,6 +37,10 @@ check_metadata() {
 list ruleset\`."
     return
   }
+  [[ -z "${UNHEARD:-}" ]] || {
+    bad "the metadata server answers, but not to $UNHEARD" "Ask again in a moment."
+    return
+  }
   missing="$(missing_settings)"
   [[ -z "$missing" ]] || bad "lacks $missing" "Run terraform apply, then stop the VM and press Start."
   [[ -n "$EXTERNAL_IP" ]] ||

@@ -42,7 +42,7 @@ check_fence() {
     bad "nothing keeps ComfyUI and its custom nodes from this VM's tokens" "Put the fence up: systemctl restart comfyui"
     return
   fi
-  answer="$(as_comfyui "$COMMAND_WITHIN" curl --silent --noproxy '*' --max-time 3 --output /dev/null \
+  answer="$(as_user comfyui "$COMMAND_WITHIN" curl --silent --noproxy '*' --max-time 3 --output /dev/null \
     --write-out '%{http_code}' --header "Metadata-Flavor: Google" "$FENCED/computeMetadata/v1/")"
   case "$answer" in
     000) ok "ComfyUI and its custom nodes do not reach the metadata server" ;;

@@ -135,7 +135,14 @@ gpu() {
   echo 0x10de >"$ROOT/sys/bus/pci/devices/0000:00:04.0/vendor"
   echo 0x030200 >"$ROOT/sys/bus/pci/devices/0000:00:04.0/class"
   stub nvidia-smi 'echo "NVIDIA L4, 570.86.15, 23034 MiB"'
+  gateway_says 'echo "the busiest GPU is at 3 %"'
   torch_says 'echo "torch 2.11.0 CUDA 12.8 True"'
+}
+
+gateway_says() {
+  mkdir -p "$BUNDLE/bin"
+  printf '#!/bin/bash\n[[ "$*" == --check-gpu ]] || exit 9\n%s\n' "$1" >"$BUNDLE/bin/gateway"
+  chmod +x "$BUNDLE/bin/gateway"
 }
 
 no_gpu() {
@@ -218,9 +225,9 @@ look() {
     source "$REPO/vm/doctor.sh"
     set -uo pipefail
     eval "$2"
-    # Of the settings, what the doctor looks at.
-    SETTINGS=(WORKSPACE CONTROL_URL CONTROL_AUDIENCE JWKS_URL PAGE_ORIGIN BUNDLE_URL BUNDLE_SHA256 DATA_DISK DOMAIN_NAME
-      COMFYUI_VERSION)
+    # The server answers the same to all of them, and is asked where the metadata is what is looked at.
+    [[ "$1" == metadata* ]] ||
+      attribute() { sed 1,/^$/d "$WORLD/metadata/GET-computeMetadata-v1-instance-attributes-$1" 2>/dev/null || true; }
     CHECKS=($1)
     main doctor --json' look "$1" "$LOOK_LIMITS"
 }
@@ -376,6 +383,8 @@ doctor() {
   metadata_says
   external_ip_is ""
   says metadata FAIL "no external address" "terraform apply"
+  LOOK_LIMITS="UNHEARD=jwks_url; load_settings() { :; }" says metadata FAIL "but not to jwks_url" "Ask again"
+  metadata_says
   METADATA=http://127.0.0.1:9 says metadata FAIL "http://127.0.0.1:9 does not answer" "169.254.169.254"
   METADATA=http://127.0.0.1:9 says heartbeat warn "not looked at: the metadata does not tell control_url" "See metadata"
 }
@@ -676,6 +685,9 @@ data_disk_again() {
 
 @test "driver" {
   says driver ok "NVIDIA L4, 570.86.15, 23034 MiB"
+  grep --quiet "^setpriv --reuid pilotlight .* --check-gpu" "$CALLS"
+  gateway_says 'echo "how busy the GPU is cannot be read: no library"; exit 1'
+  says driver warn "the gateway cannot read it: how busy the GPU is cannot be read: no library" "keeps nobody's session"
   stub nvidia-smi 'echo "NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver."; exit 9'
   says driver FAIL "nvidia-smi fails: NVIDIA-SMI has failed" "Secure Boot"
   stub nvidia-smi 'sleep 60'
