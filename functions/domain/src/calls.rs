@@ -72,7 +72,7 @@ pub(crate) fn take_failure(
     };
     let retry_at = (code == FailureCode::StockOut).then(|| now + workspace.policy.stock_out_retry);
     let zone = record.placement.as_deref().and_then(|name| workspace.placement(name)).map(|place| place.zone.clone());
-    record.failure = Some(Failure { code, detail: error.detail, zone, retry_at });
+    record.failure = Some(Failure { code, detail: error.detail, zone, retry_at, step: None });
     end_run(record, StopReason::StartFailed, now, workspace)
 }
 

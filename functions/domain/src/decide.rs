@@ -108,7 +108,7 @@ fn start(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Result<(
                 placement: workspace.placements.first().map(|placement| placement.instance.clone()),
                 started_at: Some(now),
                 hard_stop_at: Some(now + workspace.policy.hard_limit),
-                boot: Some(Boot { since: now, ..Boot::default() }),
+                boot: Some(Boot { since: now, moved_at: now, ..Boot::default() }),
                 // What outlives a run.
                 call: record.call.take(),
                 usual: std::mem::take(&mut record.usual),
@@ -180,6 +180,11 @@ fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, policy: 
         Phase::Stopping | Phase::Stopped | Phase::Failed => return Ok(false),
     }
     if let (Phase::Booting, Some(report)) = (record.phase, beat.boot) {
+        if report.failed {
+            // The machine has given up, so there is nothing to wait for.
+            fail_later(record, FailureCode::BootFailed, Some(report.step), report.detail, now);
+            return Ok(false);
+        }
         record.boot = record.boot.take().map(|boot| boot.at(report, now));
     }
     record.working = match beat.reading {
@@ -229,7 +234,7 @@ fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp, workspac
     if record.billed_since.is_none() {
         record.begin_billing(now, workspace);
     }
-    let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new() };
+    let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new(), failed: false };
     record.boot = record.boot.take().map(|boot| boot.at(report, now));
 }
 
@@ -284,14 +289,17 @@ fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Opti
     let in_phase = now.since(record.phase_since);
     match record.phase {
         Phase::Placing if in_phase >= policy.placing_limit => {
-            fail_later(record, FailureCode::PlacingTimedOut, now);
+            let detail = boot_detail(record);
+            fail_later(record, FailureCode::PlacingTimedOut, None, detail, now);
         }
-        Phase::Booting if in_phase >= policy.booting_limit => {
-            fail_later(record, FailureCode::BootTimedOut, now);
+        Phase::Booting if record.boot_stands_still(now, policy) => {
+            let (step, detail) = (record.boot.as_ref().map(|boot| boot.step), boot_detail(record));
+            fail_later(record, FailureCode::BootTimedOut, step, detail, now);
         }
         Phase::Stopping if in_phase >= policy.stopping_limit => {
             let detail = "the machine was asked to stop and has not".to_owned();
-            record.failure = Some(Failure { code: FailureCode::StopTimedOut, detail, zone: None, retry_at: None });
+            let code = FailureCode::StopTimedOut;
+            record.failure = Some(Failure { code, detail, zone: None, retry_at: None, step: None });
             let reason = record.ending.unwrap_or(StopReason::User);
             return end_run(record, reason, now, workspace);
         }
@@ -304,10 +312,14 @@ fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Opti
     None
 }
 
-fn fail_later(record: &mut Record, code: FailureCode, now: Timestamp) {
-    let detail = record.boot.as_ref().map(|boot| boot.detail.clone()).unwrap_or_default();
-    record.failure = Some(Failure { code, detail, zone: None, retry_at: None });
+/// The run has failed, and ends as soon as its machine is down.
+fn fail_later(record: &mut Record, code: FailureCode, step: Option<BootStep>, detail: String, now: Timestamp) {
+    record.failure = Some(Failure { code, detail, zone: None, retry_at: None, step });
     stop(record, StopReason::StartFailed, now);
+}
+
+fn boot_detail(record: &Record) -> String {
+    record.boot.as_ref().map(|boot| boot.detail.clone()).unwrap_or_default()
 }
 
 /// Announces a stop whose time has come, and stops what has been announced for long enough.

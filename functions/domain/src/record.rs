@@ -3,7 +3,7 @@
 //! ```text
 //!            start                 running               comfyui up
 //!  Stopped ─────────► Placing ───────────────► Booting ─────────────► Ready ◄─────┐ activity,
-//!     ▲                  │ all dry, quota         │ too long             │ idle    │ keep running
+//!     ▲                  │ all dry, quota         │ failed, stands still │ idle    │ keep running
 //!     │                  ▼                        │                      ▼         │
 //!     │               Failed ◄──── failure ───┐   │        stop      Draining ─────┘
 //!     │                                       │   ▼                      │ announced long enough
@@ -14,6 +14,7 @@ use crate::cost::{MicroUsd, Month, Price};
 use crate::phase_times::PhaseTimes;
 use crate::step::Action;
 use crate::time::{Seconds, Timestamp};
+use crate::workspace::Policy;
 
 /// The number of a run; 0 before the first. It fences late messages.
 pub type RunNumber = u64;
@@ -100,6 +101,7 @@ pub enum BootStep {
     Booting,
     MountingDisk,
     Installing,
+    GettingCertificate,
     StartingComfyui,
 }
 
@@ -121,11 +123,16 @@ pub struct Boot {
     pub detail: String,
     /// Steps that are over, in order.
     pub done: Vec<StepTime>,
+    /// When it last came further. A boot that moves is let go on, and one that stands still is not.
+    pub moved_at: Timestamp,
 }
 
 impl Boot {
     /// The same boot at `step`; the step before it is over if it is another.
     pub(crate) fn at(mut self, report: BootReport, now: Timestamp) -> Self {
+        if self.moves(&report) {
+            self.moved_at = now;
+        }
         if report.step > self.step {
             self.done.push(StepTime { step: self.step, took: now.since(self.since) });
             self.step = report.step;
@@ -138,6 +145,14 @@ impl Boot {
         self.detail = report.detail;
         self
     }
+
+    /// Whether the report shows that the boot has come further.
+    ///
+    /// While ComfyUI starts, the percent is reckoned from the time that has passed, and shows nothing.
+    fn moves(&self, report: &BootReport) -> bool {
+        let further = report.percent > self.percent && self.step != BootStep::StartingComfyui;
+        report.step > self.step || (report.step == self.step && (further || report.detail != self.detail))
+    }
 }
 
 /// The VM's word on how far its boot is.
@@ -146,6 +161,8 @@ pub struct BootReport {
     pub step: BootStep,
     pub percent: u8,
     pub detail: String,
+    /// The boot has ended here, without ComfyUI; the detail says why.
+    pub failed: bool,
 }
 
 /// A call to Compute Engine that was announced in the record before it was made.
@@ -184,8 +201,10 @@ pub enum FailureCode {
     Refused,
     /// No machine within the placing limit.
     PlacingTimedOut,
-    /// A machine, but no ComfyUI within the booting limit.
+    /// A machine, but its boot had not come any further for the booting limit.
     BootTimedOut,
+    /// The machine has said that it could not set itself up.
+    BootFailed,
     /// The machine did not stop within the stopping limit.
     StopTimedOut,
 }
@@ -198,6 +217,8 @@ pub struct Failure {
     pub detail: String,
     pub zone: Option<String>,
     pub retry_at: Option<Timestamp>,
+    /// How far the boot had come, where that is what failed.
+    pub step: Option<BootStep>,
 }
 
 /// How the last run ended.
@@ -284,6 +305,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether the boot under way has stood still for the booting limit. One that moves ends at the hard end.
+    pub(crate) fn boot_stands_still(&self, now: Timestamp, policy: &Policy) -> bool {
+        let moved_at = self.boot.as_ref().map(|boot| boot.moved_at).max(Some(self.phase_since)).unwrap_or_default();
+        self.phase == Phase::Booting && now.since(moved_at) >= policy.booting_limit
+    }
+
     /// How long this run has been in each phase up to `now`; nothing where none is under way.
     pub(crate) fn phase_times(&self, now: Timestamp) -> PhaseTimes {
         self.started_at.map_or_else(PhaseTimes::default, |started| self.in_phases.until(now.since(started), self.phase))

@@ -191,7 +191,7 @@ fn watch(record: &Record, seen: &[InstanceSeen], now: Timestamp, policy: &Policy
     if let Some(step) = bring_down_others(record, seen, now) {
         return step;
     }
-    if record.phase == Phase::Booting && now.since(record.phase_since) >= policy.booting_limit {
+    if record.boot_stands_still(now, policy) {
         return Step::Record(Event::SweepDue);
     }
     match seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance)) {

@@ -105,7 +105,7 @@ pub struct Policy {
     pub heartbeat_every: Seconds,
     /// Longest time in `Placing`.
     pub placing_limit: Seconds,
-    /// Longest time in `Booting`.
+    /// Longest time in `Booting` in which the boot does not come any further.
     pub booting_limit: Seconds,
     /// Longest time in `Stopping`.
     pub stopping_limit: Seconds,

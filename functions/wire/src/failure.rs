@@ -1,6 +1,6 @@
 //! Why a workspace cannot run, in words for the person who pressed Start.
 
-use domain::{Failure, FailureCode, Placement, Workspace};
+use domain::{BootStep, Failure, FailureCode, Placement, Workspace};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Rfc3339;
@@ -31,6 +31,7 @@ pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureV
     let machine = workspace.placements.first().map_or_else(|| "machine".to_owned(), machine_name);
     let zone = failure.zone.as_deref().unwrap_or("its zone");
     let (code, title, hint) = match failure.code {
+        FailureCode::BootTimedOut | FailureCode::BootFailed => return boot_failure_view(failure),
         FailureCode::StockOut => (
             "stock_out",
             format!("No {machine} to be had in {zone} just now"),
@@ -59,30 +60,64 @@ pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureV
             "No machine in time".to_owned(),
             "Google took too long to give an answer. Nothing runs now; press Start to try again.",
         ),
-        FailureCode::BootTimedOut => (
-            "boot_timed_out",
-            "The machine came up, but ComfyUI did not".to_owned(),
-            "It was stopped again and your files are safe. The detail says how far it came; the VM's log says more.",
-        ),
         FailureCode::StopTimedOut => (
             "stop_timed_out",
             "The machine has not stopped yet".to_owned(),
             "Pilotlight goes on asking it to stop. Look at it in the Google Cloud console if this lasts.",
         ),
     };
+    view(failure, code, title, hint.to_owned())
+}
+
+fn view(failure: &Failure, code: &str, title: String, hint: String) -> FailureView {
     FailureView {
         code: code.to_owned(),
         title,
-        hint: hint.to_owned(),
+        hint,
         detail: failure.detail.clone(),
         retry_at: failure.retry_at.map(Rfc3339),
     }
+}
+
+/// How a machine that came up without its ComfyUI is told of, and where it stopped.
+fn boot_failure_view(failure: &Failure) -> FailureView {
+    let doing = failure.step.map_or("it set itself up", |step| match step {
+        BootStep::Placing | BootStep::Booting => "it started",
+        BootStep::MountingDisk => "it attached its disk",
+        BootStep::Installing => "it installed what it needs",
+        BootStep::GettingCertificate => "it got its certificate",
+        BootStep::StartingComfyui => "ComfyUI started",
+    });
+    if failure.code == FailureCode::BootFailed {
+        let hint = format!(
+            "Something went wrong while {doing}; the detail has its last words. It was stopped again and your files are safe."
+        );
+        return view(failure, "boot_failed", "The machine could not set itself up".to_owned(), hint);
+    }
+    let hint = format!(
+        "Nothing moved any more while {doing}. It was stopped again and your files are safe. The detail says what it did last; the VM's log says more."
+    );
+    view(failure, "boot_timed_out", "The machine came up, but ComfyUI did not".to_owned(), hint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::MicroUsd;
+
+    #[test]
+    fn a_boot_that_failed_says_where_with_its_last_words_and_that_the_files_are_safe() {
+        let failed = |code, step| {
+            let detail = "pip: no space left\non device".to_owned();
+            boot_failure_view(&Failure { code, detail, zone: None, retry_at: None, step })
+        };
+        let told = failed(FailureCode::BootFailed, Some(BootStep::Installing));
+        assert_eq!((told.code.as_str(), told.detail.as_str()), ("boot_failed", "pip: no space left\non device"));
+        assert!(told.hint.contains("installed what it needs") && told.hint.contains("files are safe"), "{}", told.hint);
+        let told = failed(FailureCode::BootTimedOut, None);
+        assert_eq!(told.code, "boot_timed_out");
+        assert!(told.hint.contains("set itself up") && told.hint.contains("files are safe"), "{}", told.hint);
+    }
 
     #[test]
     fn a_gpu_is_called_what_people_call_it() {

@@ -68,10 +68,14 @@ pub struct BootReportBody {
     pub percent: u8,
     #[serde(default)]
     pub detail: String,
+    /// The boot has ended here, without ComfyUI; the detail says why, in lines.
+    #[serde(default)]
+    pub failed: bool,
 }
 
-/// Longest line of detail that is kept.
+/// Longest line of detail that is kept while it goes well, and longest last words of what went wrong.
 const DETAIL_CHARS_MAX: usize = 300;
+const FAILURE_CHARS_MAX: usize = 1000;
 
 impl BootReportBody {
     /// What the body says.
@@ -80,7 +84,16 @@ impl BootReportBody {
     /// The name of a step that we do not know.
     pub fn report(&self) -> Result<BootReport, String> {
         let step = parse_boot_step(&self.step).ok_or_else(|| self.step.clone())?;
-        Ok(BootReport { step, percent: self.percent, detail: self.detail.chars().take(DETAIL_CHARS_MAX).collect() })
+        let longest = if self.failed { FAILURE_CHARS_MAX } else { DETAIL_CHARS_MAX };
+        let detail = self.detail.chars().take(longest).collect();
+        Ok(BootReport { step, percent: self.percent, detail, failed: self.failed })
+    }
+}
+
+impl From<BootReport> for BootReportBody {
+    fn from(report: BootReport) -> Self {
+        let step = boot_step_name(report.step).to_owned();
+        Self { step, percent: report.percent, detail: report.detail, failed: report.failed }
     }
 }
 
@@ -114,8 +127,9 @@ pub fn parse_signal(name: &str) -> Option<Signal> {
 
 /// The boot step of this name, in snake case.
 pub fn parse_boot_step(name: &str) -> Option<BootStep> {
-    use BootStep::{Booting, Installing, MountingDisk, Placing, StartingComfyui};
-    [Placing, Booting, MountingDisk, Installing, StartingComfyui].into_iter().find(|step| boot_step_name(*step) == name)
+    use BootStep::{Booting, GettingCertificate, Installing, MountingDisk, Placing, StartingComfyui};
+    let steps = [Placing, Booting, MountingDisk, Installing, GettingCertificate, StartingComfyui];
+    steps.into_iter().find(|step| boot_step_name(*step) == name)
 }
 
 /// The name of a boot step on the wire.
@@ -125,6 +139,7 @@ pub(crate) fn boot_step_name(step: BootStep) -> &'static str {
         BootStep::Booting => "booting",
         BootStep::MountingDisk => "mounting_disk",
         BootStep::Installing => "installing",
+        BootStep::GettingCertificate => "getting_certificate",
         BootStep::StartingComfyui => "starting_comfyui",
     }
 }
@@ -137,4 +152,38 @@ pub fn phase_name(phase: Phase) -> String {
 /// The name of a wish on the wire.
 pub fn wish_name(wish: Wish) -> String {
     format!("{wish:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(json: &str) -> BootReport {
+        serde_json::from_str::<BootReportBody>(json).unwrap().report().unwrap()
+    }
+
+    #[test]
+    fn every_step_has_a_name_that_is_read_back() {
+        for name in ["placing", "booting", "mounting_disk", "installing", "getting_certificate", "starting_comfyui"] {
+            assert_eq!(parse_boot_step(name).map(boot_step_name), Some(name));
+        }
+        assert_eq!(parse_boot_step("cooking"), None);
+    }
+
+    #[test]
+    fn a_boot_that_says_nothing_of_failure_goes_well() {
+        assert!(!report(r#"{"step":"installing","percent":40}"#).failed);
+        assert!(report(r#"{"step":"installing","percent":40,"detail":"pip","failed":true}"#).failed);
+    }
+
+    #[test]
+    fn last_words_are_kept_longer_than_what_goes_on_and_with_their_lines() {
+        let long = r"é\n".repeat(1500);
+        let kept = |failed: bool| {
+            let json = format!(r#"{{"step":"installing","percent":40,"detail":"{long}","failed":{failed}}}"#);
+            report(&json).detail
+        };
+        assert_eq!((kept(false).chars().count(), kept(true).chars().count()), (300, 1000));
+        assert!(kept(true).starts_with("é\né"));
+    }
 }

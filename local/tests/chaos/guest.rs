@@ -27,6 +27,7 @@ const FALLS_SILENT: u64 = 2;
 /// …and of a hundred boots or ends.
 const HANGS_IN_BOOT: u64 = 3;
 const DIES_IN_BOOT: u64 = 3;
+const FAILS_IN_BOOT: u64 = 3;
 const SILENT_FOR_EVER: u64 = 35;
 const OBEYS_THE_WISH: u64 = 70;
 const SPEAKS_ON_ITS_WAY_DOWN: u64 = 30;
@@ -43,6 +44,8 @@ pub(crate) struct Guest {
     steps: [(Millis, &'static str, u8); 3],
     ready_at: Option<Millis>,
     dies_at: Option<Millis>,
+    /// It says at its last step that it cannot set itself up, and goes on saying so.
+    fails: bool,
     run: Option<u64>,
     token: Option<(String, Millis)>,
     last_busy: Option<Millis>,
@@ -60,7 +63,8 @@ impl Guest {
             [(after(2, 6), "booting", 30), (after(1, 4), "mounting_disk", 40), (after(1, 4), "starting_comfyui", 70)];
         let up_at = after(3, 10);
         let dies_at = chance.percent(DIES_IN_BOOT).then_some(up_at - 1);
-        let ready_at = (!chance.percent(HANGS_IN_BOOT)).then_some(up_at);
+        let fails = chance.percent(FAILS_IN_BOOT);
+        let ready_at = (!fails && !chance.percent(HANGS_IN_BOOT)).then_some(up_at);
         Self {
             ground,
             workspace,
@@ -70,6 +74,7 @@ impl Guest {
             steps,
             ready_at,
             dies_at,
+            fails,
             run: None,
             token: None,
             last_busy: None,
@@ -162,6 +167,7 @@ impl Guest {
             boot: self.facts.boot,
             run: self.run,
             reading,
+            step: body.boot.as_ref().map(|boot| boot.step.clone()),
             sent,
             reply: None,
         };
@@ -202,7 +208,12 @@ impl Guest {
                     last_seconds_ago: last_ago.map(|ago| u64::try_from(ago / 1000).unwrap()),
                 },
             },
-            boot: (!up).then(|| BootReportBody { step: step.1.to_owned(), percent: step.2, detail: String::new() }),
+            boot: (!up).then(|| BootReportBody {
+                step: step.1.to_owned(),
+                percent: step.2,
+                detail: String::new(),
+                failed: self.fails && step == self.steps.last().unwrap_or(step),
+            }),
             preempted: self.desk.preempted.load(Ordering::Relaxed),
         }
     }

@@ -182,6 +182,9 @@ pub(crate) struct Beat {
     pub(crate) boot: u64,
     pub(crate) run: Option<u64>,
     pub(crate) reading: Reading,
+    /// The step that its boot was at, while it booted.
+    #[serde(default)]
+    pub(crate) step: Option<String>,
     pub(crate) sent: Millis,
     /// What it was told; nothing where it was refused or not answered.
     pub(crate) reply: Option<Reply>,

@@ -175,6 +175,21 @@ impl<'a> Story<'a> {
         by_view.chain(by_reply)
     }
 
+    /// When the boot of a run may have come further for the last time: each step moves it once, when it is first taken.
+    pub(crate) fn boot_moved_at(&self, run: u64) -> Option<(Millis, usize)> {
+        let mut steps: BTreeMap<&str, (bool, (Millis, usize))> = BTreeMap::new();
+        for on in self.beats.iter().filter(|on| on.it.run == Some(run)) {
+            let Some(step) = &on.it.step else { continue };
+            let taken = on.it.reply.as_ref().is_some_and(|reply| reply.phase == "Booting");
+            let known = steps.entry(step).or_default();
+            // What was not answered may have been taken all the same.
+            if !known.0 {
+                *known = (taken, (on.at, on.line));
+            }
+        }
+        steps.into_values().map(|(_, moved)| moved).max()
+    }
+
     /// When the stop of a run was decided: not before the first moment, and not after the second.
     pub(crate) fn decided(&self, run: &RunSeen) -> (Millis, Millis) {
         if let Some(seconds) = run.seconds {

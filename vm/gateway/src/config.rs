@@ -1,6 +1,7 @@
 //! What the gateway must be told. Checked as it is read: a wrong value stops the start, with its name.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use domain::{Policy, Seconds, WorkspaceId};
 use http::uri::Authority;
@@ -51,6 +52,10 @@ pub struct Config {
     #[arg(long, env = "METADATA", default_value = "http://metadata.google.internal")]
     pub metadata: Url,
 
+    /// Where the startup script says how the boot goes. Empty where there is none: a boot is over when ComfyUI answers.
+    #[arg(long, env = "BOOT_FILE", default_value = "")]
+    pub boot_file: String,
+
     /// Program and arguments, separated by spaces, that stop this machine. Without it the gateway only ends.
     #[arg(long, env = "POWEROFF_COMMAND", default_value = "")]
     pub poweroff_command: String,
@@ -75,6 +80,10 @@ pub struct Config {
 impl Config {
     pub(crate) fn audience(&self) -> &str {
         self.control_audience.as_deref().unwrap_or_else(|| self.control_url.as_str().trim_end_matches('/'))
+    }
+
+    pub(crate) fn boot_file(&self) -> Option<PathBuf> {
+        Some(&self.boot_file).filter(|file| !file.is_empty()).map(PathBuf::from)
     }
 
     pub(crate) fn silence_limit(&self) -> Seconds {

@@ -8,8 +8,9 @@ use platform::clock::Clock;
 use platform::identity::Identity;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use wire::{BootReportBody, HeartbeatBody, HeartbeatReply, ReadingBody};
+use wire::{HeartbeatBody, HeartbeatReply, ReadingBody};
 
+use crate::boot::Boot;
 use crate::config::Config;
 use crate::evidence::{Evidence, Read};
 use crate::orders::{Asked, Orders};
@@ -19,11 +20,6 @@ use crate::upstream::Upstream;
 
 /// WebSockets at once: a tab has one.
 const SOCKETS_MAX: usize = 512;
-/// How far a boot is when the gateway runs, and how far it comes before ComfyUI answers.
-const PERCENT_AT_START: u64 = 60;
-const PERCENT_BEFORE_UP: u64 = 95;
-/// Half of the way between them takes about this long (ComfyUI needs 13 to 28 s to listen).
-const HALF_WAY_SECONDS: u64 = 20;
 
 /// The gateway.
 #[derive(Debug)]
@@ -34,6 +30,7 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Sessions,
     pub(crate) evidence: Arc<Evidence>,
     pub(crate) upstream: Upstream,
+    pub(crate) boot: Boot,
     pub(crate) pages: Pages,
     /// One for each WebSocket that may still be opened.
     pub(crate) sockets: Arc<Semaphore>,
@@ -51,6 +48,7 @@ impl Gateway {
             sessions: Sessions::default(),
             evidence: Arc::new(Evidence::new(Arc::clone(&clock))),
             upstream: Upstream::new(config.upstream.clone()),
+            boot: Boot::new(config.boot_file(), clock.now()),
             pages: Pages::new(&config.page_origin, clock.rate())?,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             stop: CancellationToken::new(),
@@ -113,6 +111,11 @@ impl Gateway {
         }
     }
 
+    /// The boot is over: ComfyUI has answered, and browsers can reach it.
+    pub(crate) fn is_up(&self) -> bool {
+        self.comfyui_came_up() && self.boot.lets_in()
+    }
+
     /// Policy seconds since the gateway began.
     pub(crate) fn uptime_seconds(&self) -> u64 {
         self.clock.now().since(self.started_at).0
@@ -124,9 +127,9 @@ impl Gateway {
         HeartbeatBody {
             workspace: self.config.workspace.as_str().to_owned(),
             run,
-            comfyui_up: read.comfyui_answers,
+            comfyui_up: read.comfyui_answers && self.boot.lets_in(),
             reading: reading_body(read.reading, read.now),
-            boot: (!self.comfyui_came_up()).then(|| boot_report(run, self.uptime_seconds())),
+            boot: (!self.is_up()).then(|| self.boot.report(run, read.now)),
             preempted: self.preempted.load(Ordering::Relaxed),
         }
     }
@@ -143,26 +146,9 @@ fn reading_body(reading: Reading, now: Timestamp) -> ReadingBody {
     }
 }
 
-fn boot_report(run: Option<RunNumber>, uptime_seconds: u64) -> BootReportBody {
-    let way = (PERCENT_BEFORE_UP - PERCENT_AT_START) * uptime_seconds / (uptime_seconds + HALF_WAY_SECONDS);
-    let percent = u8::try_from(PERCENT_AT_START + way).unwrap_or(u8::MAX);
-    match run {
-        None => BootReportBody { step: "booting".into(), percent, detail: "The machine is up".into() },
-        Some(_) => {
-            BootReportBody { step: "starting_comfyui".into(), percent, detail: "Waiting for ComfyUI to answer".into() }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_boot_comes_nearer_its_end_and_never_there() {
-        let percents: Vec<u8> = [0, 5, 20, 60, 600, 100_000].map(|up| boot_report(Some(1), up).percent).into();
-        assert!(percents.is_sorted() && percents[0] == 60 && percents[2] == 77 && percents[5] == 94, "{percents:?}");
-    }
 
     #[test]
     fn the_last_activity_goes_out_with_its_age() {

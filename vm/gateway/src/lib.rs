@@ -15,6 +15,7 @@
 
 mod activity;
 mod body;
+mod boot;
 mod config;
 mod connection;
 mod control;
@@ -89,6 +90,8 @@ pub async fn run(
     let poweroff_command = config.poweroff_command.clone();
     let control = ControlPlane::new(&config)?;
     let gateway = Arc::new(Gateway::new(config, deps.clock, deps.identity)?);
+    // What the startup script has said before the gateway runs must not be overtaken by less.
+    gateway.boot.look(gateway.clock.now());
     let _stop_when_dropped = gateway.stop.clone().drop_guard();
     let server = tokio::spawn(connection::serve(Arc::clone(&gateway), listener, gateway.stop.clone()));
     let stops_machine = tokio::select! {

@@ -1,5 +1,5 @@
-//! What the gateway does by itself, round after round: asks ComfyUI for its queue, reads the GPU, ends sessions, and
-//! looks whether the last resort has come.
+//! What the gateway does by itself, round after round: asks ComfyUI for its queue, reads how the boot goes and the GPU,
+//! ends sessions, and looks whether the last resort has come.
 
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ pub(crate) async fn watch(gateway: &Gateway, gpu: &dyn GpuReading) -> CutOff {
             gateway.note_comfyui_up();
         }
         gateway.evidence.note_queue(remaining);
+        if gateway.boot.look(gateway.clock.now()) {
+            gateway.evidence.announce_news();
+        }
         if let Some(percent) = gpu.utilisation_percent() {
             gateway.evidence.note_gpu(percent);
         }
@@ -49,7 +52,7 @@ pub(crate) async fn watch(gateway: &Gateway, gpu: &dyn GpuReading) -> CutOff {
         if let Some(cut_off) = look(gateway, &mut resort, heard) {
             return cut_off;
         }
-        let every = if gateway.comfyui_came_up() { POLL_EVERY } else { POLL_EVERY_WHILE_STARTING };
+        let every = if gateway.is_up() { POLL_EVERY } else { POLL_EVERY_WHILE_STARTING };
         pause(&*gateway.clock, every, ROUND_MIN).await;
     }
 }

@@ -143,3 +143,15 @@ fn law_7_a_phase_lasts_for_ever_without_limits() {
     let bounds = machines::Bounds { ticks: 9, ..bounds::FENCING };
     assert_eq!(machines_break("law 7: no phase outlasts its limit", Break::NoPhaseLimits, bounds), None);
 }
+
+#[test]
+fn law_7_a_failed_boot_goes_on_when_its_word_is_not_taken() {
+    let law = "law 7: a boot that has failed ends at once";
+    assert_eq!(machines_break(law, Break::FailedBootsGoOn, bounds::BOOTS), None);
+}
+
+#[test]
+fn law_7_a_boot_that_moves_lasts_for_ever_without_a_hard_end() {
+    let law = "law 7: no phase outlasts its limit";
+    assert_eq!(machines_break(law, Break::BootsOutlastTheHardEnd, bounds::BOOTS), None);
+}

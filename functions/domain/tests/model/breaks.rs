@@ -4,8 +4,8 @@
 //! it cannot see that law being broken.
 
 use domain::{
-    Decision, Denied, Event, Heartbeat, InstanceSeen, Phase, Reading, Record, Seconds, Step, StopReason, Timestamp,
-    Workspace, decide, next_step,
+    BootReport, Decision, Denied, Event, Heartbeat, InstanceSeen, Phase, Reading, Record, Seconds, Step, StopReason,
+    Timestamp, Workspace, decide, next_step,
 };
 
 /// A rule broken on purpose.
@@ -43,6 +43,10 @@ pub(crate) enum Break {
     NoHardEnd,
     /// Law 6: a VM that does not know counts as idle.
     UnknownIsIdle,
+    /// Law 7: a boot that says that it has failed is let go on.
+    FailedBootsGoOn,
+    /// Law 7: a boot that moves is let go on past the hard end.
+    BootsOutlastTheHardEnd,
     /// Law 7: no phase has a limit.
     NoPhaseLimits,
 }
@@ -89,6 +93,9 @@ impl Rules {
             (Some(Break::UnknownIsIdle), Event::Heartbeat(beat)) if beat.reading == Reading::Unknown => {
                 Event::Heartbeat(Heartbeat { reading: Reading::Idle { last: None }, ..beat })
             }
+            (Some(Break::FailedBootsGoOn), Event::Heartbeat(beat)) => {
+                Event::Heartbeat(Heartbeat { boot: beat.boot.map(|boot| BootReport { failed: false, ..boot }), ..beat })
+            }
             (_, event) => event,
         };
         let mut decision = decide(record, event.clone(), now, workspace)?;
@@ -115,6 +122,11 @@ impl Rules {
                 if record.phase == Phase::Ready && next.ending != Some(StopReason::HardLimit) =>
             {
                 next.drain_ends_at = next.drain_ends_at.map(|_| now);
+            }
+            Some(Break::BootsOutlastTheHardEnd)
+                if record.phase == Phase::Booting && next.ending == Some(StopReason::HardLimit) =>
+            {
+                *next = record.clone();
             }
             Some(Break::NoHardEnd) => next.hard_stop_at = None,
             _ => {}

@@ -1,6 +1,6 @@
 //! The laws that the machines' model is held to.
 
-use domain::{Action, FailureCode, InstanceStatus, Phase, RunNumber};
+use domain::{Action, FailureCode, InstanceStatus, Phase, RunNumber, StopReason};
 use stateright::Property;
 
 use crate::machines::{BOOTING_LIMIT, Bounds, Machines, STOPPING_LIMIT};
@@ -51,9 +51,23 @@ fn stops_a_later_run(world: &World, run: RunNumber, target: usize) -> bool {
     world.vms[target].woken_by.is_some_and(|woken_by| woken_by > run) || (carries && serves)
 }
 
+fn in_booting_for_more_than(world: &World, limit: u64) -> bool {
+    world.record.phase == Phase::Booting && moment(world.tick).since(world.record.phase_since) > ticks(limit)
+}
+
 fn in_phase_for_at_most(world: &World, phase: Phase, limit: u64) -> bool {
     let most = ticks(limit + u64::from(SWEEP_EVERY));
     world.record.phase != phase || moment(world.tick).since(world.record.phase_since) <= most
+}
+
+/// A boot ends when it has said nothing new for its limit, and at the hard end.
+fn boots_for_at_most(world: &World) -> bool {
+    let moved = world.moved.map(moment).max(Some(world.record.phase_since)).unwrap_or_default();
+    let now = moment(world.tick);
+    let sweep = ticks(u64::from(SWEEP_EVERY));
+    world.record.phase != Phase::Booting
+        || (now.since(moved) <= ticks(BOOTING_LIMIT) + sweep
+            && world.record.hard_stop_at.is_some_and(|hard| now.since(hard) <= sweep))
 }
 
 /// Longest time, in ticks, that a machine is up against the record's wish where the reaper's nudges arrive: the worker
@@ -71,8 +85,12 @@ pub(crate) fn properties(bounds: &Bounds) -> Vec<Property<Machines>> {
         }),
         Property::always("law 7: no phase outlasts its limit", |model: &Machines, world: &World| {
             in_phase_for_at_most(world, Phase::Placing, model.bounds.placing)
-                && in_phase_for_at_most(world, Phase::Booting, BOOTING_LIMIT)
+                && boots_for_at_most(world)
                 && in_phase_for_at_most(world, Phase::Stopping, STOPPING_LIMIT)
+        }),
+        Property::always("law 7: a boot that has failed ends at once", |_, world: &World| {
+            let record = &world.record;
+            world.boot_failed_in != Some(record.run) || !matches!(record.phase, Phase::Booting | Phase::Ready)
         }),
         Property::always("law 7: a run ends with a reason", |_, world: &World| {
             let record = &world.record;
@@ -83,9 +101,25 @@ pub(crate) fn properties(bounds: &Bounds) -> Vec<Property<Machines>> {
         }),
         Property::always("law 1: Google's word alone stops nothing", |_, world: &World| {
             let record = &world.record;
-            let says_so = record.phase == Phase::Stopping && record.ending == Some(domain::StopReason::Preempted);
+            let says_so = record.phase == Phase::Stopping && record.ending == Some(StopReason::Preempted);
             !says_so || world.vms.iter().any(|vm| vm.preempted_in == Some(record.run))
         }),
+    ];
+    properties.extend(possible(bounds));
+    if bounds.fair {
+        properties.push(Property::always("law 2: a machine that nobody wants is stopped", |_, world: &World| {
+            world.vms.iter().all(|vm| vm.unwanted_since.is_none_or(|since| world.tick - since <= UNWANTED_MOST))
+        }));
+        properties.push(Property::sometimes("a machine is up that nobody wants", |_, world: &World| {
+            world.vms.iter().any(|vm| vm.unwanted_since.is_some())
+        }));
+    }
+    properties
+}
+
+/// What a model must have seen for its laws to mean anything.
+fn possible(bounds: &Bounds) -> Vec<Property<Machines>> {
+    let mut properties = vec![
         Property::sometimes("Placing", |_, world: &World| world.record.phase == Phase::Placing),
         Property::sometimes("Booting", |_, world: &World| world.record.phase == Phase::Booting),
         Property::sometimes("Ready", |_, world: &World| world.record.phase == Phase::Ready),
@@ -105,17 +139,23 @@ pub(crate) fn properties(bounds: &Bounds) -> Vec<Property<Machines>> {
             world.record.phase == Phase::Ready && world.record.placement.as_deref() == Some("b")
         }));
     }
+    if bounds.budget.moves > 0 {
+        properties.push(Property::sometimes("a boot that moves outlasts the limit", |_, world: &World| {
+            in_booting_for_more_than(world, BOOTING_LIMIT + u64::from(SWEEP_EVERY))
+        }));
+        properties.push(Property::sometimes("a boot that moves comes to the hard end", |_, world: &World| {
+            let record = &world.record;
+            record.phase == Phase::Stopping && record.ending == Some(StopReason::HardLimit) && world.moved.is_some()
+        }));
+    }
+    if bounds.budget.failures > 0 {
+        properties.push(Property::sometimes("a run ends because its boot failed", |_, world: &World| {
+            world.record.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::BootFailed)
+        }));
+    }
     if bounds.budget.stock_outs > 1 {
         properties.push(Property::sometimes("all placements are dry", |_, world: &World| {
             world.record.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::StockOut)
-        }));
-    }
-    if bounds.fair {
-        properties.push(Property::always("law 2: a machine that nobody wants is stopped", |_, world: &World| {
-            world.vms.iter().all(|vm| vm.unwanted_since.is_none_or(|since| world.tick - since <= UNWANTED_MOST))
-        }));
-        properties.push(Property::sometimes("a machine is up that nobody wants", |_, world: &World| {
-            world.vms.iter().any(|vm| vm.unwanted_since.is_some())
         }));
     }
     properties

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use domain::{
-    Action, Event, Heartbeat, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind, Phase, Policy, Reading,
-    Record, Repair, Seconds, Step, Timestamp, UpInstance, Workspace, plan,
+    Action, BootReport, BootStep, Event, Heartbeat, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind,
+    Phase, Policy, Reading, Record, Repair, Seconds, Step, Timestamp, UpInstance, Workspace, plan,
 };
 use stateright::{Model, Property};
 
@@ -29,6 +29,8 @@ pub(crate) struct Bounds {
     pub(crate) ticks: u8,
     /// Longest time in `Placing`, in ticks.
     pub(crate) placing: u64,
+    /// Longest life of a run, in ticks, where the model comes to that.
+    pub(crate) hard: Option<u64>,
     /// A worker's clock may be ahead of the others by so many ticks.
     pub(crate) ahead: u8,
     /// Nothing but the reaper's own nudges arrives, but those do, and workers live until they are done.
@@ -51,6 +53,9 @@ pub(crate) enum Deed {
     Stop,
     /// This machine speaks, naming the run that it has been told of.
     Heartbeat(usize),
+    /// This machine says that its boot has come further, or has failed.
+    Move(usize),
+    Fail(usize),
     Sweep,
     /// Worker of this number, with a clock so far ahead.
     Look(usize, u8),
@@ -75,12 +80,12 @@ pub(crate) const CALL_LIMIT: u8 = 1;
 pub(crate) const BOOTING_LIMIT: u64 = 3;
 pub(crate) const STOPPING_LIMIT: u64 = 3;
 
-fn policy(placing: u64) -> Policy {
+fn policy(placing: u64, hard: Option<u64>) -> Policy {
     let never = Seconds::hours(24 * 7);
     Policy {
         idle_limit: never,
         arrival_limit: never,
-        hard_limit: never,
+        hard_limit: hard.map_or(never, ticks),
         silence_limit: never,
         drain: ticks(1),
         heartbeat_every: ticks(1),
@@ -94,7 +99,7 @@ fn policy(placing: u64) -> Policy {
 
 impl Machines {
     pub(crate) fn new(bounds: Bounds, rules: Rules) -> Self {
-        let workspace = rules.workspace(workspace(bounds.placements, bounds.disk, policy(bounds.placing)));
+        let workspace = rules.workspace(workspace(bounds.placements, bounds.disk, policy(bounds.placing, bounds.hard)));
         Self { bounds, rules, workspace }
     }
 
@@ -242,16 +247,31 @@ impl Machines {
         world.unswept = 0;
     }
 
-    fn heartbeat(&self, world: &mut World, index: usize) -> bool {
+    fn heartbeat(&self, world: &mut World, index: usize, boot: Option<BootReport>) -> bool {
         let beat = Heartbeat {
             instance: INSTANCES[index].to_owned(),
             instance_id: instance_id(index),
             run: Some(world.record.run),
-            comfyui_up: true,
+            comfyui_up: boot.is_none(),
             reading: Reading::Unknown,
-            boot: None,
+            boot,
         };
         self.apply(world, Event::Heartbeat(beat), moment(world.tick), None)
+    }
+
+    /// A boot says that it has come further, or that it has failed. Only where it is listened to.
+    fn report(&self, world: &mut World, index: usize, failed: bool) -> bool {
+        let report = BootReport { step: BootStep::Installing, percent: 0, detail: String::new(), failed };
+        let (booting, run) = (world.record.phase == Phase::Booting, world.record.run);
+        if !self.heartbeat(world, index, Some(report)) || !booting {
+            return false;
+        }
+        if failed {
+            world.boot_failed_in = Some(run);
+        } else {
+            world.moved = Some(world.tick);
+        }
+        true
     }
 
     fn tick(&self, world: &mut World) {
@@ -295,6 +315,8 @@ impl Machines {
                 }
                 InstanceStatus::Running => {
                     deeds.push(Deed::Heartbeat(index));
+                    deeds.extend((budget.moves > 0).then_some(Deed::Move(index)));
+                    deeds.extend((budget.failures > 0).then_some(Deed::Fail(index)));
                     deeds.extend((budget.deaths > 0).then_some(Deed::Die(index)));
                     deeds.extend((budget.preemptions > 0).then_some(Deed::Preempt(index)));
                 }
@@ -399,6 +421,8 @@ impl Model for Machines {
             failed: Vec::new(),
             budget: self.bounds.budget,
             nudged: false,
+            moved: None,
+            boot_failed_in: None,
             broken: None,
         }]
     }
@@ -429,7 +453,15 @@ impl Model for Machines {
                 world.budget.stops -= 1;
                 self.apply(&mut world, Event::StopRequested, now, None).then_some(())?;
             }
-            Deed::Heartbeat(index) => self.heartbeat(&mut world, index).then_some(())?,
+            Deed::Heartbeat(index) => self.heartbeat(&mut world, index, None).then_some(())?,
+            Deed::Move(index) => {
+                world.budget.moves -= 1;
+                self.report(&mut world, index, false).then_some(())?;
+            }
+            Deed::Fail(index) => {
+                world.budget.failures -= 1;
+                self.report(&mut world, index, true).then_some(())?;
+            }
             Deed::Sweep => self.sweep(&mut world),
             Deed::Look(worker, ahead) => self.look(&mut world, worker, ahead),
             Deed::Act(worker) => self.act(&mut world, worker),

@@ -9,6 +9,7 @@
 //! | fencing | two runs, two starts, two stops | one placement, two workers, clocks a tick apart, calls late or lost |
 //! | google | two runs; hand, preemption (told late and often) | one placement, two workers |
 //! | placements | two runs; stock-outs, a refusal, a death | two placements, one disk, two workers |
+//! | boots | one run; reports of its boot, its failure | one placement, one worker, a near hard end |
 //! | strays | two runs; hand, death | two placements, one disk; only the reaper's nudges arrive |
 //! | use | work, a person, late heartbeats, silence, hard end | one run that is ready |
 //! | extensions | work, a person, an extension | one run that is ready |
@@ -55,6 +56,18 @@ where
 mod bounds {
     use super::{Budget, machines, usage};
 
+    const NOTHING: Budget = Budget {
+        starts: 0,
+        stops: 0,
+        stock_outs: 0,
+        by_hand: 0,
+        deaths: 0,
+        preemptions: 0,
+        refusals: 0,
+        moves: 0,
+        failures: 0,
+    };
+
     pub(crate) const FENCING: machines::Bounds = machines::Bounds {
         placements: 1,
         disk: false,
@@ -63,7 +76,8 @@ mod bounds {
         placing: 4,
         ahead: 1,
         fair: false,
-        budget: Budget { starts: 2, stops: 2, stock_outs: 0, by_hand: 0, deaths: 0, preemptions: 0, refusals: 0 },
+        hard: None,
+        budget: Budget { starts: 2, stops: 2, ..NOTHING },
     };
 
     pub(crate) const GOOGLE: machines::Bounds = machines::Bounds {
@@ -82,6 +96,15 @@ mod bounds {
         ..FENCING
     };
 
+    pub(crate) const BOOTS: machines::Bounds = machines::Bounds {
+        workers: 1,
+        ticks: 10,
+        ahead: 0,
+        hard: Some(7),
+        budget: Budget { starts: 1, stops: 1, moves: 2, failures: 1, ..NOTHING },
+        ..FENCING
+    };
+
     pub(crate) const STRAYS: machines::Bounds = machines::Bounds {
         placements: 2,
         disk: true,
@@ -90,7 +113,8 @@ mod bounds {
         placing: 9,
         ahead: 0,
         fair: true,
-        budget: Budget { starts: 2, stops: 1, stock_outs: 0, by_hand: 1, deaths: 1, preemptions: 0, refusals: 0 },
+        hard: None,
+        budget: Budget { starts: 2, stops: 1, by_hand: 1, deaths: 1, ..NOTHING },
     };
 
     pub(crate) const USE: usage::Bounds = usage::Bounds {
@@ -129,6 +153,11 @@ fn hands_and_preemptions_break_no_law() {
 #[test]
 fn one_placement_at_a_time_has_the_disk_and_runs() {
     walk("placements", Machines::new(bounds::PLACEMENTS, Rules::default()), 100_000);
+}
+
+#[test]
+fn a_boot_that_moves_goes_on_and_one_that_stands_still_or_fails_ends() {
+    walk("boots", Machines::new(bounds::BOOTS, Rules::default()), 500_000);
 }
 
 #[test]

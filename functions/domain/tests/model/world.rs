@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use domain::{
-    Action, Calendar, Call, Event, InstanceSeen, InstanceStatus, LastStop, MicroUsd, Month, PhaseTimes, Placement,
-    Policy, Record, RunNumber, Seconds, Timestamp, Wish, Workspace, WorkspaceId,
+    Action, Boot, Calendar, Call, Event, InstanceSeen, InstanceStatus, LastStop, MicroUsd, Month, Phase, PhaseTimes,
+    Placement, Policy, Record, RunNumber, Seconds, Timestamp, Wish, Workspace, WorkspaceId,
 };
 
 /// One tick of a model's clock. The domain allows clocks to differ by just this much.
@@ -115,6 +115,10 @@ pub(crate) struct Budget {
     pub(crate) preemptions: u8,
     /// Calls that Compute Engine refuses at once.
     pub(crate) refusals: u8,
+    /// Words of a machine that its boot has come further.
+    pub(crate) moves: u8,
+    /// Words of a machine that its boot has failed.
+    pub(crate) failures: u8,
 }
 
 /// Everything there is.
@@ -131,6 +135,9 @@ pub(crate) struct World {
     pub(crate) budget: Budget,
     /// A sweep has nudged, and nobody has looked yet. Only in a fair world.
     pub(crate) nudged: bool,
+    /// When a boot has last said that it came further, and the run whose boot has said that it failed.
+    pub(crate) moved: Option<u8>,
+    pub(crate) boot_failed_in: Option<RunNumber>,
     /// The law that a call has broken by arriving.
     pub(crate) broken: Option<&'static str>,
 }
@@ -224,7 +231,12 @@ pub(crate) fn workspace(placements: usize, disk: bool, policy: Policy) -> Worksp
 
 /// The record without what no decision reads: receipts, prices, words. Fewer states that differ in nothing.
 pub(crate) fn without_receipts(mut record: Record) -> Record {
-    record.boot = None;
+    // Of a boot, only that it moves; a step that is told is always a later one.
+    record.boot = match record.phase {
+        Phase::Placing => Some(Boot::default()),
+        Phase::Booting => record.boot.map(|boot| Boot { moved_at: boot.moved_at, ..Boot::default() }),
+        _ => None,
+    };
     record.usual = Vec::new();
     record.month = Month::default();
     record.billed_since = None;
@@ -241,6 +253,7 @@ pub(crate) fn without_receipts(mut record: Record) -> Record {
     if let Some(failure) = record.failure.as_mut() {
         failure.detail = String::new();
         failure.retry_at = None;
+        failure.step = None;
     }
     record
 }

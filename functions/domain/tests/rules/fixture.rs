@@ -1,9 +1,9 @@
 //! One workspace of two placements, and records brought to each phase by the real rules.
 
 use domain::{
-    Action, Calendar, Decision, Event, Heartbeat, InstanceSeen, InstanceStatus, MicroUsd, OperationError,
-    OperationErrorKind, Phase, Placement, Policy, Reading, Record, Seconds, Signal, Timestamp, Workspace, WorkspaceId,
-    decide,
+    Action, BootReport, BootStep, Calendar, Decision, Event, Heartbeat, InstanceSeen, InstanceStatus, MicroUsd,
+    OperationError, OperationErrorKind, Phase, Placement, Policy, Reading, Record, Seconds, Signal, Timestamp,
+    Workspace, WorkspaceId, decide,
 };
 
 /// 2026-11-22T18:00:00Z, a moment like any other.
@@ -63,6 +63,16 @@ pub(crate) fn beat(run: u64, reading: Reading) -> Event {
 
 pub(crate) fn heartbeat(run: u64, reading: Reading) -> Heartbeat {
     Heartbeat { instance: "a".to_owned(), instance_id: ID_A, run: Some(run), comfyui_up: true, reading, boot: None }
+}
+
+/// Word of a boot under way.
+pub(crate) fn boot_report(step: BootStep, percent: u8, detail: &str) -> BootReport {
+    BootReport { step, percent, detail: detail.to_owned(), failed: false }
+}
+
+/// What a machine says that is not up yet.
+pub(crate) fn told(run: u64, report: BootReport) -> Event {
+    Event::Heartbeat(Heartbeat { comfyui_up: false, boot: Some(report), ..heartbeat(run, Reading::Unknown) })
 }
 
 pub(crate) const IDLE: Reading = Reading::Idle { last: None };

@@ -183,7 +183,7 @@ fn a_person_and_their_traffic_in_turn_are_not_worth_a_write_each() {
 #[test]
 fn boots_tell_how_far_they_are_and_never_go_back() {
     let report = |step, percent| {
-        let boot = Some(domain::BootReport { step, percent, detail: "…".to_owned() });
+        let boot = Some(domain::BootReport { step, percent, detail: "…".to_owned(), failed: false });
         Event::Heartbeat(Heartbeat { comfyui_up: false, boot, ..heartbeat(1, Reading::Unknown) })
     };
     let far = after(&booting(), report(domain::BootStep::StartingComfyui, 80), at(60));

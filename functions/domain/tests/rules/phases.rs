@@ -1,10 +1,13 @@
 //! Start, stop, and what leads from phase to phase.
 
-use domain::{Denied, Event, FailureCode, InstanceStatus, Phase, RunNumber, StopReason, Wish, decide};
+use domain::{
+    BootReport, BootStep, Denied, Event, FailureCode, InstanceStatus, Phase, RunNumber, Step, StopReason, Wish, decide,
+    next_step,
+};
 
 use crate::fixture::{
-    BUSY, ID_A, IDLE, accepted, after, announced, at, beat, booting, draining, heartbeat, out_of_quota, placing, ready,
-    sight, stopped, stopping, take, used, workspace,
+    BUSY, ID_A, IDLE, accepted, after, announced, at, beat, boot_report, booting, draining, heartbeat, out_of_quota,
+    placing, ready, seen, sight, stopped, stopping, take, told, used, workspace,
 };
 
 #[test]
@@ -205,6 +208,68 @@ fn phases_that_take_too_long_end_the_run_and_say_why() {
         let settled = after(&late.next, Event::OperationDone, at(limit + 5));
         let down = after(&settled, sight("a", InstanceStatus::Down), at(limit + 40));
         assert_eq!((down.phase, down.failure.unwrap().code), (Phase::Failed, code));
+    }
+}
+
+#[test]
+fn a_boot_that_moves_is_let_go_on_and_one_that_stands_still_is_not() {
+    let further = [
+        (BootStep::Installing, 40, "PyTorch: 1 GB of 2.6 GB"),
+        (BootStep::Installing, 41, "PyTorch: 1 GB of 2.6 GB"),
+        (BootStep::Installing, 41, "PyTorch: 2 GB of 2.6 GB"),
+        (BootStep::GettingCertificate, 41, "PyTorch: 2 GB of 2.6 GB"),
+    ];
+    let (mut record, mut now) = (booting(), 30);
+    for (step, percent, detail) in further {
+        now += 1199;
+        record = after(&record, told(1, boot_report(step, percent, detail)), at(now));
+        let watched = [seen("a", InstanceStatus::Running), seen("b", InstanceStatus::Down)];
+        assert_eq!(after(&record, Event::SweepDue, at(now + 1199)), record, "{step:?} {percent} {detail}");
+        assert_eq!(next_step(&record, &watched, at(now + 1199), &workspace()), Step::Done);
+        assert_eq!(after(&record, Event::SweepDue, at(now + 1200)).phase, Phase::Stopping);
+        assert_eq!(next_step(&record, &watched, at(now + 1200), &workspace()), Step::Record(Event::SweepDue));
+    }
+    let still = told(1, boot_report(BootStep::GettingCertificate, 30, "PyTorch: 2 GB of 2.6 GB"));
+    let still = after(&record, still, at(now + 1199));
+    let failed = after(&still, Event::SweepDue, at(now + 1200)).failure.unwrap();
+    assert_eq!((failed.code, failed.step), (FailureCode::BootTimedOut, Some(BootStep::GettingCertificate)));
+    assert_eq!(failed.detail, "PyTorch: 2 GB of 2.6 GB");
+}
+
+#[test]
+fn while_comfyui_starts_a_percent_shows_nothing() {
+    let waits = |percent| told(1, boot_report(BootStep::StartingComfyui, percent, "Waiting"));
+    let record = after(&after(&booting(), waits(70), at(100)), waits(94), at(700));
+    assert_eq!(after(&record, Event::SweepDue, at(1299)).phase, Phase::Booting);
+    assert_eq!(after(&record, Event::SweepDue, at(1300)).phase, Phase::Stopping);
+}
+
+#[test]
+fn a_boot_that_moves_for_ever_ends_at_the_hard_end() {
+    let hard = 12 * 3600;
+    let moves = told(1, boot_report(BootStep::Installing, 41, "still"));
+    let record = after(&booting(), moves, at(hard - 1));
+    let ended = after(&record, Event::SweepDue, at(hard));
+    assert_eq!((ended.phase, ended.ending), (Phase::Stopping, Some(StopReason::HardLimit)));
+}
+
+#[test]
+fn a_boot_that_says_that_it_has_failed_ends_the_run_at_once() {
+    let report = BootReport { failed: true, ..boot_report(BootStep::Installing, 0, "pip: no space left\non device") };
+    let far = after(&booting(), told(1, boot_report(BootStep::Installing, 40, "pip")), at(60));
+    let decision = take(&far, told(1, report.clone()), at(70));
+    assert!(decision.save && decision.nudge, "the machine is to be stopped");
+    assert_eq!((decision.next.phase, decision.next.wish), (Phase::Stopping, Wish::Stopped));
+    assert_eq!(decision.next.ending, Some(StopReason::StartFailed));
+    let down = take(&decision.next, sight("a", InstanceStatus::Down), at(100));
+    let failure = down.next.failure.unwrap();
+    assert_eq!((down.next.phase, failure.code), (Phase::Failed, FailureCode::BootFailed));
+    assert_eq!((failure.step, failure.detail.as_str()), (Some(BootStep::Installing), "pip: no space left\non device"));
+    assert_eq!(down.ended.unwrap().failure, Some(FailureCode::BootFailed));
+
+    assert_eq!(decide(&far, told(2, report.clone()), at(70), &workspace()), Err(Denied::WrongRun { current: 1 }));
+    for record in [accepted(), ready(), used(), stopping()] {
+        assert_eq!(after(&record, told(1, report.clone()), at(210)), record, "{:?}", record.phase);
     }
 }
 

@@ -59,6 +59,30 @@ async fn an_idle_run_is_announced_then_stopped_by_heartbeats_alone() {
 }
 
 #[tokio::test]
+async fn a_vm_that_cannot_set_itself_up_ends_its_run_and_its_last_words_reach_the_page() {
+    let setting = Setting::new();
+    setting.ask("POST", "/api/workspaces/main/start", Role::User, None).await;
+    setting.attend().await;
+    let boot = |percent: u8, detail: &str, failed: bool| {
+        let boot = json!({"step": "installing", "percent": percent, "detail": detail, "failed": failed});
+        json!({"workspace": "main", "run": 1, "comfyui_up": false, "reading": {"state": "unknown"}, "boot": boot})
+    };
+    let vm = setting.vm("comfy-a", "us-central1-a");
+    let goes_well = setting.bear("/vm/heartbeat", &vm, boot(40, "pip", false)).await;
+    assert_eq!(goes_well.body["phase"], "Booting");
+    let words = "pip: no space left\non device";
+    let failed = setting.bear("/vm/heartbeat", &vm, boot(0, words, true)).await;
+    assert_eq!((&failed.body["phase"], &failed.body["wish"]), (&json!("Stopping"), &json!("Stopped")));
+    setting.attend().await;
+    let view = setting.ask("GET", "/api/workspaces/main", Role::User, None).await.body;
+    assert_eq!((&view["phase"], &view["last_stop"]["reason"]), (&json!("Failed"), &json!("StartFailed")));
+    assert_eq!((&view["failure"]["code"], &view["failure"]["detail"]), (&json!("boot_failed"), &json!(words)));
+    assert!(view["failure"]["hint"].as_str().unwrap().contains("installed what it needs"), "{view}");
+    let runs = setting.ask("GET", "/api/workspaces/main/runs", Role::User, None).await.body;
+    assert_eq!(runs["runs"][0]["failure"], "BootFailed");
+}
+
+#[tokio::test]
 async fn a_vm_that_is_taken_back_ends_its_run_when_it_is_down_and_says_why() {
     let setting = Setting::new();
     setting.ready().await;

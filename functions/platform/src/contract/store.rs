@@ -102,6 +102,7 @@ pub fn full_record() -> Record {
             percent: 80,
             detail: "Loading “custom nodes”\n…".to_owned(),
             done: vec![StepTime { step: BootStep::Placing, took: Seconds(9) }],
+            moved_at: at(16),
         }),
         usual: vec![StepTime { step: BootStep::Booting, took: Seconds(40) }],
         idle: Seconds(77),
@@ -118,6 +119,7 @@ pub fn full_record() -> Record {
             detail: "ZONE_RESOURCE_POOL_EXHAUSTED".to_owned(),
             zone: Some("us-central1-a".to_owned()),
             retry_at: Some(at(15)),
+            step: Some(BootStep::Installing),
         }),
         month: Month { begins: Timestamp::from_seconds(1_772_323_200), spent: MicroUsd(12_400_000) },
     }
@@ -169,12 +171,13 @@ async fn every_variant_comes_back(store: &dyn WorkspaceStore) {
     let id = workspace("main");
     let mut seen = None;
     let phases = [Stopped, Placing, Booting, Ready, Draining, Stopping, Failed];
-    for (turn, reason) in EVERY_REASON.into_iter().enumerate() {
+    for (turn, failure) in EVERY_FAILURE.into_iter().enumerate() {
+        let reason = EVERY_REASON[turn % EVERY_REASON.len()];
         let mut record = full_record();
         record.phase = phases[turn % phases.len()];
         record.ending = Some(reason);
-        if let Some(failure) = &mut record.failure {
-            failure.code = EVERY_FAILURE[turn];
+        if let Some(kept) = &mut record.failure {
+            kept.code = failure;
         }
         if let Some(boot) = &mut record.boot {
             boot.step = EVERY_STEP[turn % EVERY_STEP.len()];
@@ -183,7 +186,7 @@ async fn every_variant_comes_back(store: &dyn WorkspaceStore) {
             call.action = action(turn);
         }
         record.last_active = Some(Activity { at: record.phase_since, signal: EVERY_SIGNAL[turn % EVERY_SIGNAL.len()] });
-        let run = Run { reason, failure: Some(EVERY_FAILURE[turn]), ..run_numbered(1) };
+        let run = Run { reason, failure: Some(failure), ..run_numbered(1) };
         let save = Save { id: &id, record: &record, seen: seen.as_ref(), due_at: None, ended: Some(&run) };
         seen = Some(store.save(save).await.expect("a save from the version before"));
         assert_eq!(store.load(&id).await.expect("a load").record, record);
@@ -202,7 +205,7 @@ const EVERY_REASON: [StopReason; 8] = [
     StopReason::StartFailed,
 ];
 
-const EVERY_FAILURE: [FailureCode; 8] = [
+const EVERY_FAILURE: [FailureCode; 9] = [
     FailureCode::StockOut,
     FailureCode::Quota,
     FailureCode::Permission,
@@ -210,11 +213,18 @@ const EVERY_FAILURE: [FailureCode; 8] = [
     FailureCode::Refused,
     FailureCode::PlacingTimedOut,
     FailureCode::BootTimedOut,
+    FailureCode::BootFailed,
     FailureCode::StopTimedOut,
 ];
 
-const EVERY_STEP: [BootStep; 5] =
-    [BootStep::Placing, BootStep::Booting, BootStep::MountingDisk, BootStep::Installing, BootStep::StartingComfyui];
+const EVERY_STEP: [BootStep; 6] = [
+    BootStep::Placing,
+    BootStep::Booting,
+    BootStep::MountingDisk,
+    BootStep::Installing,
+    BootStep::GettingCertificate,
+    BootStep::StartingComfyui,
+];
 
 const EVERY_SIGNAL: [Signal; 4] = [Signal::Queue, Signal::Traffic, Signal::Gpu, Signal::Person];
 

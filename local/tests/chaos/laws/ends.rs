@@ -217,11 +217,14 @@ fn judge_phases(chronicle: &Chronicle<'_>, story: &Story<'_>, verdict: &mut Verd
                 });
             let (Some(begun), Some(lasted)) = (begun, lasted) else { continue };
             // At the latest: whoever was answered had asked before.
-            let due = begun.now.unwrap_or(begun.at) + limit;
+            let begun_at = (begun.now.unwrap_or(begun.at), begun.line);
+            let moved = story.boot_moved_at(run).filter(|_| phase == "Booting").unwrap_or(begun_at);
+            let (since, line) = begun_at.max(moved);
+            let due = since + limit;
             let Some(sweep) = chronicle.sweep_after(due) else { continue };
             let over = lasted.now.unwrap_or(lasted.sent) - sweep.at;
             let broken = (over > 0).then(|| format!("run {run} was {phase} for {over} ms too long"));
-            verdict.judge(PHASE_LIMIT, story.name(), &[begun.line, sweep.line, lasted.line], broken);
+            verdict.judge(PHASE_LIMIT, story.name(), &[line, sweep.line, lasted.line], broken);
         }
     }
 }

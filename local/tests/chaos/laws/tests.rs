@@ -52,7 +52,7 @@ impl Tale {
         let hard_stop_at = matches!(phase, "Ready" | "Draining").then(|| hard_end(run) * SECOND);
         let reply = Some(Reply { phase: phase.to_owned(), run, stop_at, hard_stop_at });
         let (workspace, instance) = (WORKSPACE.to_owned(), "a".to_owned());
-        let beat = Beat { workspace, instance, boot: 1, run: Some(run), reading, sent: at * SECOND, reply };
+        let beat = Beat { workspace, instance, boot: 1, run: Some(run), reading, step: None, sent: at * SECOND, reply };
         self.note(at, What::Beat(beat));
     }
 
@@ -307,4 +307,21 @@ fn each_law_finds_the_one_wrong_thing() {
         let broken: Vec<&Law> = broken.iter().filter(|other| !beside(other)).collect();
         assert_eq!(broken, [&law], "{}", verdict.told(&lines));
     }
+}
+
+#[test]
+fn a_boot_may_take_as_long_as_it_moves() {
+    let broken = |steps: [&str; 3]| {
+        let mut lines = good();
+        insert(&mut lines, |tale| {
+            for (at, step) in [1102, 1200, 1270].into_iter().zip(steps) {
+                tale.beat(at, 5, Reading::Unknown, "Booting", None);
+                let Some(Line { what: What::Beat(beat), .. }) = tale.0.last_mut() else { panic!("no heartbeat") };
+                beat.step = Some(step.to_owned());
+            }
+        });
+        judge(&lines).broken().contains(&ends::PHASE_LIMIT)
+    };
+    assert!(broken(["installing"; 3]), "it stood still");
+    assert!(!broken(["mounting_disk", "installing", "installing"]));
 }

@@ -1,8 +1,10 @@
 //! What the gateway tells the control plane.
 
+use std::path::Path;
 use std::time::Duration;
 
 use platform::clock::ManualClock;
+use serde_json::json;
 use wire::ReadingBody;
 
 use crate::comfyui::DEAD;
@@ -34,6 +36,55 @@ async fn comfyui_coming_up_is_told_at_once() {
     assert_eq!(up.body.boot, None);
     assert_eq!(up.body.reading, ReadingBody::Idle { last_signal: None, last_seconds_ago: None });
     assert!(world.clock.now() < NOW + domain::Seconds(25), "not only when the next heartbeat was due");
+}
+
+/// Puts the startup script's next word in the place of the last, as it does.
+fn say(folder: &Path, step: &str, percent: u8, detail: &str, failed: bool) {
+    let words = json!({ "step": step, "percent": percent, "detail": detail, "failed": failed });
+    std::fs::write(folder.join("boot.json.new"), words.to_string()).unwrap();
+    std::fs::rename(folder.join("boot.json.new"), folder.join("boot.json")).unwrap();
+}
+
+#[tokio::test]
+async fn comfyui_is_up_only_when_the_boot_has_come_to_it_and_each_step_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    say(folder.path(), "installing", 40, "PyTorch", false);
+    let setup = World::manual_clock(&clock).with("--boot-file", folder.path().join("boot.json").display());
+    let world = begin(setup).await;
+    let (at, told) = world.control.beat_where(0, |beat| beat.body.run == Some(3)).await;
+    assert_eq!(world.control.beats()[0].body.boot, told.body.boot, "from the first word on");
+    let boot = told.body.boot.unwrap();
+    assert_eq!((boot.step.as_str(), boot.percent, boot.detail.as_str()), ("installing", 40, "PyTorch"));
+
+    say(folder.path(), "getting_certificate", 60, "Asking for it", false);
+    let beat = world.control.beat_where(at + 1, |beat| beat.body.boot.as_ref().is_some_and(|boot| boot.percent == 60));
+    let (at, told) = while_time_passes(&clock, Duration::from_millis(100), beat).await;
+    assert!(!told.body.comfyui_up, "it answers, and nobody can reach it");
+    assert_eq!(told.body.reading, ReadingBody::Idle { last_signal: None, last_seconds_ago: None });
+
+    say(folder.path(), "starting_comfyui", 70, "Waiting", false);
+    let up = world.control.beat_where(at + 1, |beat| beat.body.comfyui_up);
+    let (_, up) = while_time_passes(&clock, Duration::from_millis(100), up).await;
+    assert_eq!(up.body.boot, None);
+    assert!(world.clock.now() < NOW + domain::Seconds(25), "not only when the next heartbeat was due");
+}
+
+#[tokio::test]
+async fn a_boot_that_has_failed_says_so_at_once_with_its_last_words_and_goes_on_saying_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    let setup = World::manual_clock(&clock).with("--boot-file", folder.path().join("boot.json").display());
+    let world = begin(setup).await;
+    let (at, told) = world.control.beat_where(0, |beat| beat.body.run == Some(3)).await;
+    assert_eq!(told.body.boot.unwrap().step, "booting");
+    say(folder.path(), "installing", 0, "pip:\nno space", true);
+    let failed = |beat: &crate::control_plane::Beat| beat.body.boot.as_ref().is_some_and(|boot| boot.failed);
+    let (at, told) =
+        while_time_passes(&clock, Duration::from_millis(100), world.control.beat_where(at + 1, failed)).await;
+    assert_eq!(told.body.boot.unwrap().detail, "pip:\nno space");
+    assert!(!told.body.comfyui_up && world.clock.now() < NOW + domain::Seconds(25));
+    while_time_passes(&clock, SECOND, world.control.beat_where(at + 1, failed)).await;
 }
 
 #[tokio::test]

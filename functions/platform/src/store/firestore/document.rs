@@ -181,6 +181,9 @@ struct BootFields {
     detail: String,
     #[serde(default, with = "stored")]
     done: Vec<StepTime>,
+    // Before this was kept, a boot was judged by when its phase began, which is later than the beginning of time.
+    #[serde(default, with = "stored")]
+    moved_at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -192,6 +195,8 @@ struct FailureFields {
     zone: Option<String>,
     #[serde(default, with = "stored")]
     retry_at: Option<Timestamp>,
+    #[serde(default, with = "stored")]
+    step: Option<BootStep>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -309,6 +314,7 @@ enum BootStepName {
     Booting,
     MountingDisk,
     Installing,
+    GettingCertificate,
     StartingComfyui,
 }
 
@@ -322,6 +328,7 @@ enum FailureCodeName {
     Refused,
     PlacingTimedOut,
     BootTimedOut,
+    BootFailed,
     StopTimedOut,
 }
 
@@ -350,6 +357,19 @@ mod tests {
         assert_eq!(read.record, Record { price: None, in_phases: PhaseTimes::default(), ..full_record() });
         let RunDocument(read) = serde_json::from_value(run).unwrap();
         assert_eq!(read, Run { price: None, in_phases: PhaseTimes::default(), ..run_numbered(3) });
+    }
+
+    #[test]
+    fn documents_from_before_boots_could_move_and_fail_are_read() {
+        let (mut workspace, _) = documents();
+        let record = &mut workspace["record"];
+        assert!(record["boot"].as_object_mut().unwrap().remove("moved_at").is_some());
+        assert!(record["failure"].as_object_mut().unwrap().remove("step").is_some());
+        let mut expected = full_record();
+        expected.boot.as_mut().unwrap().moved_at = Timestamp::default();
+        expected.failure.as_mut().unwrap().step = None;
+        let read: WorkspaceDocument = serde_json::from_value(workspace).unwrap();
+        assert_eq!(read.record, expected);
     }
 
     #[test]
