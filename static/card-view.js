@@ -7,7 +7,7 @@
 import { byId, part, setAttribute, setOffer, setOrHide, setRows, setText, show } from './dom.js';
 import { money } from './format.js';
 import { bootPercent, bootRows, flamesLit, offer, policyNow } from './workspace-logic.js';
-import { bootClock, bootLabel, bootNote, explanation, facts, headline, lastStopWords, retryWords } from './workspace-words.js';
+import { bootClock, bootLabel, bootNote, explanation, facts, failureDetail, headline, lastStopWords, retryWords } from './workspace-words.js';
 
 const STATE_WORDS = { done: ', done', current: ', under way', to_come: ', to come' };
 
@@ -60,7 +60,7 @@ const mountFailure = () => {
     setText(title, `${failure.title.replace(/\.$/, '')}.`);
     setOrHide(hint, failure.hint ?? '');
     setOrHide(retry, retryWords(view, now));
-    setOrHide(detail, failure.detail ? `What Google said: ${failure.detail}` : '');
+    setOrHide(detail, failureDetail(failure));
   };
 };
 

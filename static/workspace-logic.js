@@ -8,7 +8,7 @@ import { canAct, WATCH_ONLY } from './session-logic.js';
 import { isUp } from './frame-logic.js';
 
 /** The steps of a start, in order. */
-export const BOOT_STEPS = ['placing', 'booting', 'mounting_disk', 'installing', 'starting_comfyui'];
+export const BOOT_STEPS = ['placing', 'booting', 'mounting_disk', 'installing', 'getting_certificate', 'starting_comfyui'];
 
 /** Activity younger than this counts as going on now. Seconds of the policy's clock. */
 const GOING_ON_WITHIN = 90;
@@ -159,19 +159,31 @@ export const bootRows = (view, now) => {
 export const bootPercent = (boot) =>
   typeof boot?.percent === 'number' ? Math.min(Math.max(boot.percent, 0), 100) : null;
 
-/** How many of the burner's five flames are lit: one for each step done, all when it is up. @param {View} view */
+/** The burner's flames. */
+const FLAMES = 5;
+
+/**
+ * How many of them are lit: one for each step done, all when it is up and not before, though there are more steps.
+ * @param {View} view
+ */
 export const flamesLit = (view) => {
   switch (view.phase) {
     case 'Ready':
-      return BOOT_STEPS.length;
+      return FLAMES;
     case 'Draining':
       return 2;
     case 'Placing':
     case 'Booting':
-      return Math.max(0, BOOT_STEPS.indexOf(view.boot?.step ?? (view.phase === 'Booting' ? 'booting' : 'placing')));
+      return stepsDone(view);
     default:
       return 0;
   }
+};
+
+/** @param {View} view */
+const stepsDone = (view) => {
+  const done = BOOT_STEPS.indexOf(view.boot?.step ?? (view.phase === 'Booting' ? 'booting' : 'placing'));
+  return Math.min(Math.max(0, done), FLAMES - 1);
 };
 
 /**

@@ -1,7 +1,7 @@
 /**
  * A workspace in plain English: what is happening, why it stopped, what it cost, that the files are safe. Pure.
  *
- * @import { LastStop, Placement, Signal, StopReason, View } from './types.js'
+ * @import { Failure, LastStop, Placement, Signal, StopReason, View } from './types.js'
  * @import { BootRow } from './workspace-logic.js'
  */
 import { ago, calendarDay, clockTime, duration, gpuName, left, limit, money, precise } from './format.js';
@@ -21,6 +21,7 @@ const STEP_LABELS = {
   booting: 'Starting the machine',
   mounting_disk: 'Attaching your disk',
   installing: 'Installing what is missing',
+  getting_certificate: 'Getting a certificate',
   starting_comfyui: 'Starting ComfyUI',
 };
 
@@ -159,6 +160,15 @@ const receiptWords = ({ seconds, cost_usd }) => {
   const hasCost = typeof cost_usd === 'number';
   if (typeof seconds === 'number') return `That run took ${duration(seconds)}${hasCost ? ` and cost ${money(cost_usd)}` : ''}.`;
   return hasCost ? `That run cost ${money(cost_usd)}.` : '';
+};
+
+/**
+ * What was said by whoever refused, or by a machine that could not set itself up: several lines, as they came.
+ * @param {Failure} failure
+ */
+export const failureDetail = ({ code, detail }) => {
+  if (!detail) return '';
+  return code.startsWith('boot_') ? `What the machine said last:\n${detail}` : `What Google said: ${detail}`;
 };
 
 /** When a failed start is worth another try. @param {View} view @param {number} now */

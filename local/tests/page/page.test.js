@@ -37,6 +37,10 @@ test('the page fits its budget, compressed', () => {
   assert.ok(bytes <= BYTES_MAX, `${bytes} bytes`);
 });
 
+test('the lines of what went wrong stay lines', () => {
+  assert.match(text('style.css'), /#failure-detail \{[^}]*white-space: pre-wrap/);
+});
+
 test('only pages, styles, modules and icons are served', () => {
   assert.deepEqual(files.filter((name) => !/\.(html|css|js|svg)$/.test(name)), []);
 });

@@ -5,16 +5,19 @@ import {
   announcement,
   barWords,
   bootClock,
+  bootLabel,
   bootNote,
   documentTitle,
   drainTitle,
   drainWords,
   explanation,
   facts,
+  failureDetail,
   headline,
   lastStopWords,
   retryWords,
 } from '../../../static/workspace-words.js';
+import { BOOT_STEPS } from '../../../static/workspace-logic.js';
 
 const REASONS = ['Idle', 'NeverOpened', 'User', 'HardLimit', 'Silent', 'Preempted', 'MachineStopped', 'StartFailed'];
 const stop = (changes = {}) => ({
@@ -133,6 +136,20 @@ test('the whole start is compared with the usual', () => {
   const view = viewOf({ started_at: '2026-11-22T17:59:12Z', boot: { step: 'booting', percent: 1, detail: '', usual_seconds: 75 } });
   assert.equal(bootClock(view, EPOCH), '48 s so far, usually about 1 min 15 s in all');
   assert.equal(bootClock(viewOf(), EPOCH), '');
+});
+
+test('a failure has the words of whoever spoke them, line for line', () => {
+  const detail = (code, words) => failureDetail({ code, title: '', detail: words });
+  assert.equal(detail('stock_out', 'ZONE_RESOURCE_POOL_EXHAUSTED'), 'What Google said: ZONE_RESOURCE_POOL_EXHAUSTED');
+  assert.equal(detail('boot_failed', '<b>pip</b>:\nno space'), 'What the machine said last:\n<b>pip</b>:\nno space');
+  assert.equal(detail('boot_timed_out', 'PyTorch'), 'What the machine said last:\nPyTorch');
+  assert.deepEqual(['', null, undefined].map((none) => detail('boot_failed', none)), ['', '', '']);
+});
+
+test('each step of a start has words of its own', () => {
+  const labels = BOOT_STEPS.map((step) => bootLabel({ step, state: 'current', seconds: 0, usual: null }));
+  assert.equal(labels[BOOT_STEPS.indexOf('getting_certificate')], 'Getting a certificate');
+  for (const [index, label] of labels.entries()) assert.notEqual(label, BOOT_STEPS[index].replaceAll('_', ' '));
 });
 
 test('a failure says when another try is worth it', () => {
