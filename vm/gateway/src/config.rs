@@ -8,6 +8,11 @@ use http::uri::Authority;
 use service::LogFormat;
 use url::Url;
 
+use crate::gpu::Nvml;
+
+/// The library as the driver's packages install it; without a number it is a developer's.
+const NVML_LIBRARY: &str = "libnvidia-ml.so.1";
+
 /// Stands in front of ComfyUI: lets ticket holders in, judges activity, speaks to lifecycle.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "gateway", version)]
@@ -56,17 +61,36 @@ pub struct Config {
     #[arg(long, env = "BOOT_FILE", default_value = "")]
     pub boot_file: String,
 
+    /// NVIDIA's management library, such as `libnvidia-ml.so.1`, which tells how busy the GPU is. Without it, the GPU is
+    /// not asked.
+    #[arg(long, env = "NVML_LIBRARY", default_value = "")]
+    pub nvml_library: String,
+
     /// Program and arguments, separated by spaces, that stop this machine. Without it the gateway only ends.
     #[arg(long, env = "POWEROFF_COMMAND", default_value = "")]
     pub poweroff_command: String,
 
-    /// How long the control plane may be out of reach before this machine decides for itself, in policy seconds.
-    #[arg(long, env = "SILENCE_SECONDS", default_value_t = Policy::default().silence_limit.0)]
-    pub silence_seconds: u64,
+    /// How long the control plane may be out of reach before this machine decides for itself, in policy seconds. Empty
+    /// for ten minutes.
+    #[arg(long, env = "SILENCE_SECONDS", default_value = "", value_parser = silence_limit)]
+    pub silence_seconds: Seconds,
+
+    /// Longest time that this machine stays up when no word of the control plane has ever named an end, in policy
+    /// seconds. Empty for twelve hours.
+    #[arg(long, env = "HARD_SECONDS", default_value = "", value_parser = hard_limit)]
+    pub hard_seconds: Seconds,
 
     /// Empty for the machine's clock, or `ORIGIN_MILLIS@RATE` for the pocket cloud's.
     #[arg(long, env = "PILOTLIGHT_CLOCK", default_value = "")]
     pub clock: String,
+
+    /// Ask lifecycle which run this is, say what it answers, and end.
+    #[arg(long)]
+    pub check_control: bool,
+
+    /// Read how busy the GPU is, say so, and end. Needs no other setting than `NVML_LIBRARY`.
+    #[arg(long)]
+    pub check_gpu: bool,
 
     /// `human` or `json`.
     #[arg(long, env = "LOG_FORMAT", default_value = "human")]
@@ -77,17 +101,33 @@ pub struct Config {
     pub log_filter: String,
 }
 
+/// What a look at the GPU alone must be told.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "gateway", version)]
+pub struct GpuCheck {
+    /// See [`Config::nvml_library`].
+    #[arg(long, env = "NVML_LIBRARY", default_value = NVML_LIBRARY)]
+    pub nvml_library: String,
+
+    /// See [`Config::check_gpu`].
+    #[arg(long)]
+    pub check_gpu: bool,
+}
+
 impl Config {
     pub(crate) fn audience(&self) -> &str {
-        self.control_audience.as_deref().unwrap_or_else(|| self.control_url.as_str().trim_end_matches('/'))
+        self.control_audience
+            .as_deref()
+            .filter(|audience| !audience.is_empty())
+            .unwrap_or_else(|| self.control_url.as_str().trim_end_matches('/'))
     }
 
     pub(crate) fn boot_file(&self) -> Option<PathBuf> {
         Some(&self.boot_file).filter(|file| !file.is_empty()).map(PathBuf::from)
     }
 
-    pub(crate) fn silence_limit(&self) -> Seconds {
-        Seconds(self.silence_seconds)
+    pub(crate) fn nvml(&self) -> Option<Nvml> {
+        Some(&self.nvml_library).filter(|library| !library.is_empty()).map(Nvml::new)
     }
 }
 
@@ -107,6 +147,23 @@ fn upstream(text: &str) -> Result<Authority, String> {
     let bare = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     bare.and_then(|authority| authority.parse().ok())
         .ok_or_else(|| format!("found {text:?}, expected http://HOST:PORT without a path"))
+}
+
+fn silence_limit(text: &str) -> Result<Seconds, String> {
+    seconds(text, Policy::default().silence_limit)
+}
+
+fn hard_limit(text: &str) -> Result<Seconds, String> {
+    seconds(text, Policy::default().hard_limit)
+}
+
+/// A setting that is absent on a machine is an empty text there.
+fn seconds(text: &str, otherwise: Seconds) -> Result<Seconds, String> {
+    if text.is_empty() {
+        return Ok(otherwise);
+    }
+    let expected = || format!("found {text:?}, expected a number of seconds such as {}", otherwise.0);
+    text.parse().map(Seconds).map_err(|_| expected())
 }
 
 fn workspace(text: &str) -> Result<WorkspaceId, String> {
@@ -149,6 +206,33 @@ mod tests {
         for wrong in ["https://127.0.0.1:8188", "127.0.0.1:8188", "http://a/b"] {
             assert!(upstream(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_empty_is_the_policy_s_and_one_that_is_no_number_is_refused() {
+        let with = |given: &[&'static str]| Config::try_parse_from(ENOUGH.iter().chain(given).copied());
+        let limits = |config: Config| (config.silence_seconds, config.hard_seconds);
+        let usual = (Seconds::minutes(10), Seconds::hours(12));
+        assert_eq!(limits(with(&[]).unwrap()), usual);
+        assert_eq!(limits(with(&["--silence-seconds", "", "--hard-seconds", ""]).unwrap()), usual);
+        let given = with(&["--silence-seconds", "300", "--hard-seconds", "900"]).unwrap();
+        assert_eq!(limits(given), (Seconds(300), Seconds(900)));
+        for wrong in ["ten", "-5", "1.5"] {
+            let refused = with(&[["--hard-seconds=", wrong].concat().leak()]).unwrap_err().to_string();
+            assert!(
+                refused.contains("--hard-seconds") && refused.contains("expected a number of seconds"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_empty_and_is_none() {
+        let config = Config::try_parse_from(ENOUGH).unwrap();
+        assert!(config.boot_file().is_none() && config.nvml().is_none());
+        let given = ["--boot-file", "/run/boot.json", "--nvml-library", "libnvidia-ml.so.1"];
+        let config = Config::try_parse_from(ENOUGH.iter().chain(&given)).unwrap();
+        assert!(config.boot_file().is_some_and(|file| file.ends_with("boot.json")) && config.nvml().is_some());
     }
 
     #[test]

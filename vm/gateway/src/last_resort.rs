@@ -2,7 +2,8 @@
 //!
 //! The control plane stops an idle machine. If it is out of reach for longer than the silence limit **and** nobody has
 //! used the machine for the idle limit, the machine does it itself; and at the hard end of the run whatever happens,
-//! since no activity moves that. Never while the control plane answers, and never, before the hard end, while busy.
+//! since no activity moves that. A machine that was never told of a hard end has one by its own reckoning. Never while
+//! the control plane answers, and never, before the hard end, while busy.
 //!
 //! Lengths are added up from short steps and not taken as the difference of two moments: a clock that is put forward
 //! by an hour at boot has not let anybody be away for an hour.
@@ -16,8 +17,10 @@ const STEP_MAX: Seconds = Seconds(120);
 #[derive(Debug)]
 pub(crate) struct LastResort {
     silence_limit: Seconds,
+    hard_limit: Seconds,
     looked_at: Timestamp,
     last_seen: Option<Timestamp>,
+    up_ms: u64,
     cut_off_ms: u64,
     quiet_ms: u64,
     unknown_ms: u64,
@@ -45,8 +48,9 @@ pub(crate) enum CutOff {
 
 impl LastResort {
     /// Begins to watch: nobody is late yet.
-    pub(crate) fn new(silence_limit: Seconds, now: Timestamp) -> Self {
-        Self { silence_limit, looked_at: now, last_seen: None, cut_off_ms: 0, quiet_ms: 0, unknown_ms: 0 }
+    pub(crate) fn new(silence_limit: Seconds, hard_limit: Seconds, now: Timestamp) -> Self {
+        let (up_ms, cut_off_ms, quiet_ms, unknown_ms) = (0, 0, 0, 0);
+        Self { silence_limit, hard_limit, looked_at: now, last_seen: None, up_ms, cut_off_ms, quiet_ms, unknown_ms }
     }
 
     /// Looks. Says why the machine must stop itself, if it must.
@@ -57,6 +61,7 @@ impl LastResort {
 
         let used = matches!(sight.reading, Reading::Busy(_)) || sight.last.map(|last| last.at) != self.last_seen;
         self.last_seen = sight.last.map(|last| last.at);
+        add_or_clear(&mut self.up_ms, step, false);
         add_or_clear(&mut self.cut_off_ms, step, sight.heard);
         add_or_clear(&mut self.quiet_ms, step, used);
         add_or_clear(&mut self.unknown_ms, step, sight.reading != Reading::Unknown);
@@ -65,7 +70,11 @@ impl LastResort {
         if self.cut_off_ms <= silence {
             return None;
         }
-        if sight.hard_stop_at.is_some_and(|hard| now >= hard) {
+        let at_hard_end = match sight.hard_stop_at {
+            Some(hard) => now >= hard,
+            None => self.up_ms >= millis(self.hard_limit),
+        };
+        if at_hard_end {
             return Some(CutOff::HardLimit);
         }
         // Unknown is active, until the silence limit.
@@ -89,6 +98,7 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_seconds(1_000_000);
     const SILENCE: Seconds = Seconds::minutes(10);
+    const HARD: Seconds = Seconds::hours(12);
     const LOOK_EVERY: u64 = 5;
 
     const IDLE: Sight = Sight {
@@ -101,7 +111,7 @@ mod tests {
 
     /// Looks every five seconds for `minutes`; when the machine stopped itself, in seconds, and why.
     fn watch(minutes: u64, sight: impl Fn(u64) -> Sight) -> Option<(u64, CutOff)> {
-        let mut resort = LastResort::new(SILENCE, START);
+        let mut resort = LastResort::new(SILENCE, HARD, START);
         (1..=minutes * 60 / LOOK_EVERY)
             .map(|look| look * LOOK_EVERY)
             .find_map(|second| Some((second, resort.look(sight(second), START + Seconds(second))?)))
@@ -124,8 +134,26 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_machine_never_stops_itself() {
-        assert_eq!(watch(600, |_| Sight { reading: Reading::Busy(Signal::Queue), ..IDLE }), None);
+    fn a_machine_that_was_never_told_of_an_end_stops_at_its_own_however_busy() {
+        let busy = |_| Sight { reading: Reading::Busy(Signal::Queue), ..IDLE };
+        assert_eq!(watch(800, busy), Some((12 * 3600, CutOff::HardLimit)));
+        let heard_at_first = |second| Sight { heard: second == 5, ..busy(second) };
+        assert_eq!(watch(800, heard_at_first), Some((12 * 3600, CutOff::HardLimit)));
+        let heard_all_along = |second| Sight { heard: second % 30 == 0, ..busy(second) };
+        assert_eq!(watch(800, heard_all_along), None);
+    }
+
+    #[test]
+    fn an_end_that_was_told_holds_even_where_it_is_later_than_its_own() {
+        let told =
+            |_| Sight { reading: Reading::Busy(Signal::Queue), hard_stop_at: Some(START + Seconds::hours(13)), ..IDLE };
+        assert_eq!(watch(800, told), Some((13 * 3600, CutOff::HardLimit)));
+    }
+
+    #[test]
+    fn a_busy_machine_does_not_stop_itself_before_its_hard_end() {
+        // To the hard limit of its own, which counts from its start.
+        assert_eq!(watch(719, |_| Sight { reading: Reading::Busy(Signal::Queue), ..IDLE }), None);
     }
 
     #[test]
@@ -162,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_clock_put_forward_by_a_day_has_let_nobody_be_away() {
-        let mut resort = LastResort::new(SILENCE, START);
+        let mut resort = LastResort::new(SILENCE, HARD, START);
         let tomorrow = START + Seconds::hours(24);
         for second in [0, 5, 10] {
             assert_eq!(resort.look(IDLE, tomorrow + Seconds(second)), None);
@@ -171,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_clock_put_back_only_makes_it_wait() {
-        let mut resort = LastResort::new(SILENCE, START);
+        let mut resort = LastResort::new(SILENCE, HARD, START);
         assert_eq!(resort.look(IDLE, START - Seconds::hours(5)), None);
         assert_eq!(resort.quiet_ms, 0);
     }

@@ -16,6 +16,7 @@
 mod activity;
 mod body;
 mod boot;
+mod check;
 mod config;
 mod connection;
 mod control;
@@ -23,6 +24,7 @@ mod enter;
 mod evidence;
 mod frames;
 mod gateway;
+mod gpu;
 mod headers;
 mod heartbeat;
 mod inject;
@@ -49,8 +51,9 @@ use platform::identity::Identity;
 use platform::identity::jwks::{JwksSources, JwksVerifier};
 use tokio::net::TcpListener;
 
-pub use config::Config;
-pub use rounds::{GpuReading, NoGpu};
+pub use check::{Finding, check_control, check_gpu};
+pub use config::{Config, GpuCheck};
+pub use gpu::{GpuReading, NoGpu, Nvml};
 
 use crate::control::ControlPlane;
 use crate::gateway::Gateway;
@@ -71,7 +74,11 @@ pub struct Deps {
 pub async fn start(config: Config) -> anyhow::Result<()> {
     let clock = platform::clock::from_setting(&config.clock).context("PILOTLIGHT_CLOCK")?;
     let keys = JwksSources::none().with_ours_at(&config.token_issuer, config.jwks_url.as_str());
-    let deps = Deps { clock, identity: Arc::new(JwksVerifier::new(keys)), gpu: Arc::new(NoGpu) };
+    let gpu: Arc<dyn GpuReading> = match config.nvml() {
+        Some(nvml) => Arc::new(nvml),
+        None => Arc::new(NoGpu),
+    };
+    let deps = Deps { clock, identity: Arc::new(JwksVerifier::new(keys)), gpu };
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("LISTEN: {}", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, origin = config.origin, "the gateway listens");
     run(config, deps, listener, service::terminated()).await
@@ -100,7 +107,7 @@ pub async fn run(
             tracing::info!("the control plane wishes this machine stopped");
             true
         }
-        why = rounds::watch(&gateway, &*deps.gpu) => {
+        why = rounds::watch(&gateway, deps.gpu) => {
             tracing::warn!(?why, "the control plane is out of reach; this machine stops itself");
             true
         }

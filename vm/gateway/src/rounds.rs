@@ -1,9 +1,11 @@
 //! What the gateway does by itself, round after round: asks ComfyUI for its queue, reads how the boot goes and the GPU,
 //! ends sessions, and looks whether the last resort has come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::Gateway;
+use crate::gpu::{GpuReading, Sampler};
 use crate::last_resort::{CutOff, LastResort, Sight};
 use crate::pace::pause;
 
@@ -15,26 +17,12 @@ const SESSIONS_EVERY: Duration = Duration::from_secs(5);
 /// However fast the policy's clock runs. Real time.
 const ROUND_MIN: Duration = Duration::from_millis(200);
 
-/// Reads how busy the GPU is.
-pub trait GpuReading: Send + Sync + std::fmt::Debug {
-    /// Utilisation in percent at this moment; `None` when there is no GPU to ask.
-    fn utilisation_percent(&self) -> Option<u8>;
-}
-
-/// No GPU to ask.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoGpu;
-
-impl GpuReading for NoGpu {
-    fn utilisation_percent(&self) -> Option<u8> {
-        None
-    }
-}
-
 /// Watches until the machine must stop itself; says why.
-pub(crate) async fn watch(gateway: &Gateway, gpu: &dyn GpuReading) -> CutOff {
-    let mut resort = LastResort::new(gateway.config.silence_limit(), gateway.clock.now());
+pub(crate) async fn watch(gateway: &Gateway, gpu: Arc<dyn GpuReading>) -> CutOff {
+    let config = &gateway.config;
+    let mut resort = LastResort::new(config.silence_seconds, config.hard_seconds, gateway.clock.now());
     let mut replies = gateway.replies();
+    let mut gpu = Sampler::new(gpu);
     // Ends when cut off; the caller ends it otherwise.
     loop {
         let remaining = gateway.upstream.queue_remaining().await;
@@ -45,7 +33,7 @@ pub(crate) async fn watch(gateway: &Gateway, gpu: &dyn GpuReading) -> CutOff {
         if gateway.boot.look(gateway.clock.now()) {
             gateway.evidence.announce_news();
         }
-        if let Some(percent) = gpu.utilisation_percent() {
+        if let Some(percent) = gpu.sample().await {
             gateway.evidence.note_gpu(percent);
         }
         let heard = std::mem::replace(&mut replies, gateway.replies()) != replies;

@@ -1,6 +1,7 @@
 //! The gateway as browsers, ComfyUI, lifecycle and the metadata server meet it: over HTTP, on loopback.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod checks;
 mod comfyui;
 mod control_plane;
 mod entering;

@@ -1,7 +1,7 @@
 //! What counts as use, as the control plane hears of it.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, stream};
@@ -149,6 +149,39 @@ async fn a_gpu_at_work_is_told() {
     let clock = ManualClock::at(NOW);
     let world = ready_with(Setup { gpu: Arc::new(BusyGpu), ..World::manual_clock(&clock) }).await;
     while_time_passes(&clock, STEP, world.control.beat_where(0, |beat| busy(beat, "Gpu"))).await;
+}
+
+/// A GPU that has fallen off its bus: whoever asks it waits until it is dropped.
+#[derive(Debug)]
+struct LostGpu {
+    asked: AtomicU64,
+    hangs: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl GpuReading for LostGpu {
+    fn utilisation_percent(&self) -> Option<u8> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let _ = self.hangs.lock().unwrap().recv();
+        Some(97)
+    }
+}
+
+#[tokio::test]
+async fn a_gpu_that_gives_no_answer_is_asked_once_and_keeps_nobody_waiting() {
+    let clock = ManualClock::at(NOW);
+    let (lets_go, hangs) = std::sync::mpsc::channel();
+    let gpu = Arc::new(LostGpu { asked: AtomicU64::new(0), hangs: Mutex::new(hangs) });
+    let setup = Setup { gpu: Arc::<LostGpu>::clone(&gpu), ..World::manual_clock(&clock) };
+    let mut world = ready_with(setup).await;
+    let mut polls = world.comfyui.polls.clone();
+    while_time_passes(&clock, STEP, async {
+        polls.wait_for(|polls| *polls >= 5).await.unwrap();
+    })
+    .await;
+    assert_eq!(gpu.asked.load(Ordering::SeqCst), 1);
+    world.shutdown.cancel();
+    world.ended().await.unwrap();
+    drop(lets_go);
 }
 
 #[tokio::test]
