@@ -74,6 +74,7 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct Upload {
     inner: Option<Incoming>,
+    whole: Option<Bytes>,
     progress: Progress,
     movement: Option<Movement>,
 }
@@ -81,13 +82,18 @@ pub(crate) struct Upload {
 impl Upload {
     /// No body.
     pub(crate) fn none() -> Self {
-        Self { inner: None, progress: Progress::new(), movement: None }
+        Self { inner: None, whole: None, progress: Progress::new(), movement: None }
+    }
+
+    /// A body of our own.
+    pub(crate) fn whole(text: &'static str) -> Self {
+        Self { whole: Some(Bytes::from_static(text.as_bytes())), ..Self::none() }
     }
 
     pub(crate) fn of(incoming: Incoming, in_flight: Option<&InFlight>) -> Self {
         let inner = if incoming.is_end_stream() { None } else { Some(incoming) };
         let movement = if inner.is_some() { in_flight.map(InFlight::movement) } else { None };
-        Self { inner, progress: Progress::new(), movement }
+        Self { inner, whole: None, progress: Progress::new(), movement }
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -100,6 +106,9 @@ impl Body for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(whole) = self.whole.take() {
+            return Poll::Ready(Some(Ok(Frame::data(whole))));
+        }
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(inner).poll_frame(cx);
         if polled.is_ready() {
@@ -112,11 +121,12 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.whole.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        let whole = self.whole.as_ref().map_or(0, |whole| whole.len() as u64);
+        self.inner.as_ref().map_or(SizeHint::with_exact(whole), Body::size_hint)
     }
 }
 

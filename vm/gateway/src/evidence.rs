@@ -13,12 +13,13 @@ use crate::activity::{Activity, Flight};
 pub(crate) struct Evidence {
     activity: Mutex<Activity>,
     news: Notify,
+    urgent: Notify,
     clock: Arc<dyn Clock>,
 }
 
 impl Evidence {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { activity: Mutex::default(), news: Notify::new(), clock }
+        Self { activity: Mutex::default(), news: Notify::new(), urgent: Notify::new(), clock }
     }
 
     /// Something happened that shows use.
@@ -62,6 +63,17 @@ impl Evidence {
     /// Something else than activity is worth a heartbeat at once.
     pub(crate) fn announce_news(&self) {
         self.news.notify_one();
+    }
+
+    /// The same, even where the control plane has not answered lately: there may be no later.
+    pub(crate) fn announce_urgent_news(&self) {
+        self.news.notify_one();
+        self.urgent.notify_one();
+    }
+
+    /// Waits for news of that kind.
+    pub(crate) async fn urgent_news(&self) {
+        self.urgent.notified().await;
     }
 
     fn change(&self, change: impl FnOnce(&mut Activity, Timestamp) -> bool) {

@@ -95,7 +95,10 @@ impl Contact {
     async fn back_off(&mut self, gateway: &Gateway) {
         let doubled = BACK_OFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACK_OFF_LAST);
         self.failures = self.failures.saturating_add(1);
-        pause(&*gateway.clock, doubled, APART_MIN).await;
+        tokio::select! {
+            () = pause(&*gateway.clock, doubled, APART_MIN) => {}
+            () = gateway.evidence.urgent_news() => {}
+        }
     }
 }
 
@@ -108,7 +111,7 @@ pub(crate) async fn watch_preemption(gateway: &Gateway, control: &ControlPlane) 
             Ok(value) => {
                 if value.text == "TRUE" && !gateway.preempted.swap(true, Ordering::Relaxed) {
                     tracing::warn!("Google takes this machine back");
-                    gateway.evidence.announce_news();
+                    gateway.evidence.announce_urgent_news();
                 }
                 let held = value.etag.is_some();
                 etag = value.etag;

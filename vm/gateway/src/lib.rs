@@ -7,7 +7,7 @@
 //!                                          │
 //!              traffic, frames (pure) ─────┴─► evidence ─ activity (pure) ─► heartbeat ─► lifecycle
 //!  rounds ─► GET /prompt, GPU ────────────────────┘               │
-//!                                                                 └─► last_resort (pure) ─► poweroff
+//!                                                                 └─► last_resort (pure) ─► wind_down ─► poweroff
 //! ```
 //!
 //! It decides who gets in, and says what it sees of use. Whether the machine stops is decided by `domain` in the control
@@ -41,6 +41,7 @@ mod sessions;
 mod socket;
 mod traffic;
 mod upstream;
+mod wind_down;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -84,7 +85,8 @@ pub async fn start(config: Config) -> anyhow::Result<()> {
     run(config, deps, listener, service::terminated()).await
 }
 
-/// Serves until `shutdown`, or until this machine is to stop: then all sessions are cut and the command is run.
+/// Serves until `shutdown`, or until this machine is to stop: then all sessions are cut, ComfyUI is let to finish what it
+/// writes, and the command is run, until `shutdown` comes from the machine itself.
 ///
 /// # Errors
 /// When it cannot begin, or the machine cannot be told to stop.
@@ -94,7 +96,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let poweroff_command = config.poweroff_command.clone();
+    let mut shutdown = std::pin::pin!(shutdown);
     let control = ControlPlane::new(&config)?;
     let gateway = Arc::new(Gateway::new(config, deps.clock, deps.identity)?);
     // What the startup script has said before the gateway runs must not be overtaken by less.
@@ -102,7 +104,7 @@ pub async fn run(
     let _stop_when_dropped = gateway.stop.clone().drop_guard();
     let server = tokio::spawn(connection::serve(Arc::clone(&gateway), listener, gateway.stop.clone()));
     let stops_machine = tokio::select! {
-        () = shutdown => false,
+        () = &mut shutdown => false,
         () = heartbeat::speak(&gateway, &control) => {
             tracing::info!("the control plane wishes this machine stopped");
             true
@@ -117,5 +119,22 @@ pub async fn run(
     gateway.sessions.end_all();
     gateway.stop.cancel();
     server.await.context("the server of the gateway")?;
-    if stops_machine { poweroff::run(&poweroff_command).await } else { Ok(()) }
+    if !stops_machine {
+        return Ok(());
+    }
+    tokio::select! {
+        () = shutdown => Ok(()),
+        stopped = stop_machine(&gateway) => stopped,
+    }
+}
+
+async fn stop_machine(gateway: &Gateway) -> anyhow::Result<()> {
+    let command = &gateway.config.poweroff_command;
+    if command.is_empty() {
+        // Nothing goes down with us, so nothing needs to come to rest.
+        tracing::info!("no command to stop the machine was given; ending");
+        return Ok(());
+    }
+    wind_down::let_comfyui_finish(gateway).await;
+    poweroff::run(command, &*gateway.clock).await
 }

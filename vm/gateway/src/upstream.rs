@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
@@ -95,6 +96,23 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// Drops the jobs that wait. True when ComfyUI has taken it in.
+    pub(crate) async fn drop_waiting_jobs(&self) -> bool {
+        self.ask_to("/queue", Upload::whole(r#"{"clear":true}"#)).await
+    }
+
+    /// Ends the job that runs, as soon as its present step is over. True when ComfyUI has taken it in.
+    pub(crate) async fn interrupt(&self) -> bool {
+        self.ask_to("/interrupt", Upload::whole("{}")).await
+    }
+
+    async fn ask_to(&self, path: &'static str, body: Upload) -> bool {
+        let Some(uri) = self.uri(PathAndQuery::from_static(path)) else { return false };
+        let Ok(request) = Request::post(uri).header(CONTENT_TYPE, "application/json").body(body) else { return false };
+        let answer = tokio::time::timeout(POLL_WITHIN, self.client.request(request)).await;
+        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
     }
 
     /// How many jobs run or wait; `None` when ComfyUI does not say.

@@ -36,6 +36,8 @@ pub(crate) struct Comfyui {
     pub(crate) closed: watch::Receiver<u64>,
     /// Answers to `/flood` that were given up.
     pub(crate) floods_over: watch::Receiver<u64>,
+    /// What was asked of the queue.
+    pub(crate) orders: Arc<Mutex<Vec<String>>>,
 }
 
 struct App {
@@ -46,6 +48,7 @@ struct App {
     endless: Mutex<Option<mpsc::UnboundedReceiver<&'static str>>>,
     closed: watch::Sender<u64>,
     floods_over: watch::Sender<u64>,
+    orders: Arc<Mutex<Vec<String>>>,
 }
 
 pub(crate) async fn start(remaining: u64) -> Comfyui {
@@ -63,6 +66,7 @@ pub(crate) async fn start(remaining: u64) -> Comfyui {
         endless,
         closed: closed.subscribe(),
         floods_over: floods_over.subscribe(),
+        orders: Arc::default(),
     };
     let app = Arc::new(App {
         remaining: Arc::clone(&comfyui.remaining),
@@ -72,10 +76,13 @@ pub(crate) async fn start(remaining: u64) -> Comfyui {
         endless: Mutex::new(Some(endless_said)),
         closed,
         floods_over,
+        orders: Arc::clone(&comfyui.orders),
     });
     let router = Router::new()
         .route("/", get(page))
         .route("/prompt", get(prompt).post(echo))
+        .route("/queue", post(order))
+        .route("/interrupt", post(order))
         .route("/ws", get(socket))
         .route("/upload/image", post(upload))
         .route("/endless", get(endless_answer))
@@ -100,6 +107,11 @@ async fn prompt(State(app): State<Arc<App>>) -> Response {
         DEAD => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         remaining => axum::Json(json!({ "exec_info": { "queue_remaining": remaining } })).into_response(),
     }
+}
+
+/// Only written down: what becomes of the jobs is for the test to say.
+async fn order(State(app): State<Arc<App>>, uri: axum::http::Uri, body: axum::Json<serde_json::Value>) {
+    app.orders.lock().unwrap().push(format!("{uri} {}", body.0));
 }
 
 /// What reached ComfyUI, as JSON.

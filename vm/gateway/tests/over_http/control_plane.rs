@@ -1,6 +1,7 @@
 //! Lifecycle and the metadata server, as far as a machine meets them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub(crate) struct ControlPlane {
     beats: watch::Sender<Vec<Beat>>,
     tokens: watch::Sender<Vec<String>>,
     preempted: watch::Sender<bool>,
+    changes: Arc<AtomicU64>,
 }
 
 pub(crate) fn reply(run: u64, wish: &str) -> HeartbeatReply {
@@ -61,6 +63,7 @@ pub(crate) async fn start() -> ControlPlane {
         beats: watch::Sender::default(),
         tokens: watch::Sender::default(),
         preempted: watch::Sender::new(false),
+        changes: Arc::default(),
     };
     let router = Router::new()
         .route("/lifecycle/vm/heartbeat", post(heartbeat))
@@ -78,6 +81,11 @@ impl ControlPlane {
 
     pub(crate) fn preempt(&self) {
         self.preempted.send_replace(true);
+    }
+
+    /// Questions whether the machine is taken back that were to be answered when that changes.
+    pub(crate) fn changes_asked(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     pub(crate) fn beats(&self) -> Vec<Beat> {
@@ -146,6 +154,7 @@ struct Change {
 async fn preempted(State(control): State<ControlPlane>, Query(query): Query<Change>) -> Response {
     let mut preempted = control.preempted.subscribe();
     if query.wait_for_change == Some(true) {
+        control.changes.fetch_add(1, Ordering::SeqCst);
         let _ = preempted.wait_for(|preempted| *preempted).await;
     }
     let text = if *preempted.borrow() { "TRUE" } else { "FALSE" };

@@ -1,6 +1,7 @@
 //! What the gateway tells the control plane.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use platform::clock::ManualClock;
@@ -9,7 +10,9 @@ use wire::ReadingBody;
 
 use crate::comfyui::DEAD;
 use crate::control_plane::{Says, reply};
-use crate::world::{NOW, Setup, World, begin, marking_command, marks, ready, ready_with, while_time_passes};
+use crate::world::{
+    NOW, Setup, World, begin, marking_command, marks, powered_off, ready, ready_with, while_time_passes,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,6 +139,22 @@ async fn a_preemption_is_told_at_once() {
     world.control.preempt();
     // The policy's clock stands still: only news can bring another heartbeat.
     world.control.beat_where(before, |beat| beat.body.preempted).await;
+    assert!(world.control.changes_asked() > 0, "it does not ask now and then, but is told");
+}
+
+#[tokio::test]
+async fn a_machine_that_is_taken_back_already_says_so_without_waiting() {
+    let world = ready_with(Setup { preempted: true, ..Setup::default() }).await;
+    world.control.beat_where(0, |beat| beat.body.preempted).await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_did_not_answer_is_told_of_a_preemption_at_once_all_the_same() {
+    let world = begin(Setup { says: Says::Noise, ..Setup::default() }).await;
+    world.control.beat_where(0, |_| true).await;
+    let before = world.control.beats().len();
+    world.control.preempt();
+    world.control.beat_where(before, |beat| beat.body.preempted).await;
 }
 
 #[tokio::test]
@@ -145,8 +164,76 @@ async fn a_wish_to_stop_runs_the_command_once_and_ends_the_gateway() {
     let setup = World::manual_clock(&clock).with("--poweroff-command", marking_command(folder.path()));
     let mut world = ready_with(setup).await;
     world.control.says(Says::Reply(reply(3, "Stopped")));
-    while_time_passes(&clock, SECOND, world.ended()).await.unwrap();
+    while_time_passes(&clock, SECOND, powered_off(folder.path())).await;
+    // The machine goes down, and ends the gateway.
+    world.shutdown.cancel();
+    world.ended().await.unwrap();
     assert_eq!(marks(folder.path()), 1);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_still_up_is_told_again_and_then_it_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    let setup = World::manual_clock(&clock).with("--poweroff-command", marking_command(folder.path()));
+    let mut world = begin(Setup { says: Says::Reply(reply(3, "Stopped")), ..setup }).await;
+    let error = while_time_passes(&clock, SECOND, world.ended()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("still up"), "{error:#}");
+    assert_eq!(marks(folder.path()), 3);
+    assert!(world.clock.now() >= NOW + domain::Seconds(90), "not in a hurry");
+}
+
+/// A run whose user has pressed Stop while `jobs` run or wait.
+async fn stopped_at_work(folder: &Path, clock: &ManualClock, jobs: u64, preempted: bool) -> World {
+    let setup = World::manual_clock(clock).with("--poweroff-command", marking_command(folder));
+    let world = ready_with(Setup { jobs, preempted, ..setup }).await;
+    if preempted {
+        while_time_passes(clock, SECOND, world.control.beat_where(0, |beat| beat.body.preempted)).await;
+    }
+    world.control.says(Says::Reply(reply(3, "Stopped")));
+    let orders = Arc::clone(&world.comfyui.orders);
+    let asked = async {
+        while orders.lock().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    while_time_passes(clock, SECOND, asked).await;
+    assert_eq!(*orders.lock().unwrap(), [r#"/queue {"clear":true}"#, "/interrupt {}"]);
+    world
+}
+
+#[tokio::test]
+async fn comfyui_is_interrupted_and_finishes_what_it_writes_before_the_machine_goes_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOW);
+    let mut world = stopped_at_work(folder.path(), &clock, 3, false).await;
+    let step = Duration::from_millis(250);
+    let mut polls = world.comfyui.polls.clone();
+    let until = *polls.borrow() + 5;
+    while_time_passes(&clock, step, async {
+        polls.wait_for(|polls| *polls >= until).await.unwrap();
+    })
+    .await;
+    assert_eq!(marks(folder.path()), 0, "it still writes");
+    world.comfyui.remaining.store(0, std::sync::atomic::Ordering::SeqCst);
+    while_time_passes(&clock, step, powered_off(folder.path())).await;
+    world.powered_off(folder.path()).await;
+    assert_eq!(world.comfyui.orders.lock().unwrap().len(), 2, "asked once");
+}
+
+#[tokio::test]
+async fn comfyui_that_does_not_come_to_rest_is_waited_for_but_not_for_long_least_when_google_hurries() {
+    for (preempted, least, most) in [(false, 20, 40), (true, 5, 15)] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(NOW);
+        let mut world = stopped_at_work(folder.path(), &clock, 1, preempted).await;
+        let begun = world.clock.now();
+        while_time_passes(&clock, Duration::from_millis(250), powered_off(folder.path())).await;
+        let waited = world.clock.now().since(begun).0;
+        // The clock may have moved by some steps before the wait began, and after it was over.
+        assert!((least - 3..most).contains(&waited), "preempted {preempted}: {waited} s");
+        world.powered_off(folder.path()).await;
+    }
 }
 
 #[tokio::test]

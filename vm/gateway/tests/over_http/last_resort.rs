@@ -27,12 +27,11 @@ async fn polls(world: &World, more: u64) {
 }
 
 #[tokio::test]
-async fn cut_off_and_idle_it_stops_itself_once() {
+async fn cut_off_and_idle_it_stops_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = ready_with(hasty(folder.path())).await;
     world.control.says(Says::Noise);
-    world.ended().await.unwrap();
-    assert_eq!(marks(folder.path()), 1);
+    world.powered_off(folder.path()).await;
 }
 
 #[tokio::test]
@@ -64,8 +63,7 @@ async fn cut_off_at_the_hard_end_it_stops_even_when_busy() {
     setup.says = Says::Reply(says);
     let mut world = ready_with(Setup { jobs: 1, ..setup }).await;
     world.control.says(Says::Noise);
-    world.ended().await.unwrap();
-    assert_eq!(marks(folder.path()), 1);
+    world.powered_off(folder.path()).await;
 }
 
 #[tokio::test]
@@ -74,6 +72,16 @@ async fn a_machine_that_never_reached_the_control_plane_nor_comfyui_does_not_bur
     let setup = Setup { says: Says::Noise, jobs: DEAD, ..hasty(folder.path()) };
     let mut world =
         crate::world::begin(Setup { clock: Arc::new(ScaledClock::new(SystemClock.now(), 1200.0)), ..setup }).await;
-    world.ended().await.unwrap();
-    assert_eq!(marks(folder.path()), 1);
+    world.powered_off(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_busy_machine_that_never_reached_the_control_plane_stops_at_a_hard_limit_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup { says: Says::Noise, jobs: 1, ..hasty(folder.path()) }.with("--hard-seconds", 3000);
+    let begun = setup.clock.now();
+    let mut world = crate::world::begin(setup).await;
+    world.powered_off(folder.path()).await;
+    let lasted = world.clock.now().since(begun);
+    assert!(lasted >= domain::Seconds(3000), "{lasted}");
 }

@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) gpu: Arc<dyn GpuReading>,
     pub(crate) says: Says,
     pub(crate) jobs: u64,
+    /// Google has taken the machine back before the gateway runs.
+    pub(crate) preempted: bool,
     pub(crate) arguments: Vec<String>,
     /// Where ComfyUI is instead of the one made for tests.
     pub(crate) upstream: Option<String>,
@@ -42,6 +44,7 @@ impl Default for Setup {
             gpu: Arc::new(NoGpu),
             says: Says::Reply(control_plane::reply(3, "Running")),
             jobs: 0,
+            preempted: false,
             arguments: Vec::new(),
             upstream: None,
         }
@@ -59,6 +62,8 @@ pub(crate) struct World {
     pub(crate) origin: String,
     pub(crate) comfyui: Comfyui,
     pub(crate) control: ControlPlane,
+    /// Where ComfyUI is.
+    pub(crate) upstream: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gateway: JoinHandle<anyhow::Result<()>>,
     pub(crate) shutdown: CancellationToken,
@@ -70,12 +75,15 @@ pub(crate) async fn begin(setup: Setup) -> World {
     let comfyui = comfyui::start(setup.jobs).await;
     let control = control_plane::start().await;
     control.says(setup.says);
+    if setup.preempted {
+        control.preempt();
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let upstream = setup.upstream.unwrap_or_else(|| format!("http://{}", comfyui.address));
     let control_base = format!("http://{}", control.address);
     let given = [
-        ("--upstream", upstream),
+        ("--upstream", upstream.clone()),
         ("--origin", origin.clone()),
         ("--page-origin", PAGE_ORIGIN.to_owned()),
         ("--control-url", format!("{control_base}/lifecycle/")),
@@ -99,7 +107,7 @@ pub(crate) async fn begin(setup: Setup) -> World {
         .timeout(SOON)
         .build()
         .unwrap();
-    World { origin, comfyui, control, clock: setup.clock, gateway, shutdown, http, key }
+    World { origin, comfyui, control, upstream, clock: setup.clock, gateway, shutdown, http, key }
 }
 
 /// A world in which ComfyUI answers and the run is known.
@@ -168,6 +176,13 @@ impl World {
         Setup { clock: Arc::new(clock.clone()), ..Setup::default() }
     }
 
+    /// The machine has been told to stop, and ends the gateway, as it does.
+    pub(crate) async fn powered_off(&mut self, folder: &Path) {
+        powered_off(folder).await;
+        self.shutdown.cancel();
+        self.ended().await.unwrap();
+    }
+
     /// The gateway has ended by itself.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
         tokio::time::timeout(SOON, &mut self.gateway).await.unwrap().unwrap()
@@ -201,6 +216,16 @@ pub(crate) fn marking_command(folder: &Path) -> String {
     let script = folder.join("poweroff.sh");
     std::fs::write(&script, "echo off >> \"$1\"\n").unwrap();
     format!("sh {} {}", script.display(), folder.join("mark").display())
+}
+
+/// The command has left its mark.
+pub(crate) async fn powered_off(folder: &Path) {
+    let marked = async {
+        while marks(folder) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, marked).await.unwrap();
 }
 
 pub(crate) fn marks(folder: &Path) -> usize {
