@@ -38,6 +38,7 @@ main() {
   mkdir -p "$STATE" "$ETC"
   rm -f "$WARNINGS"
   read_settings
+  keep_settings
   report booting 22 "The machine is up"
   get_bundle
   load_steps
@@ -92,6 +93,19 @@ missing_settings() {
     [[ -n "${!name}" ]] || missing+=("${name,,}")
   done
   echo "${missing[*]}"
+}
+
+# For what runs later, such as the certificate's timer: this script, and what it was told.
+keep_settings() {
+  local name
+  [[ "${BASH_SOURCE[0]}" -ef "$STATE/startup.sh" ]] || install --mode 600 "${BASH_SOURCE[0]}" "$STATE/startup.sh"
+  (
+    umask 077
+    for name in "${SETTINGS[@]}" METADATA STORAGE EXTERNAL_IP HOST; do
+      printf '%s=%q\n' "$name" "${!name}"
+    done >"$STATE/settings.new"
+  )
+  mv "$STATE/settings.new" "$STATE/settings"
 }
 
 # metadata PATH [QUERY [OPTION...]]: what the metadata server says; fails where it says nothing.
