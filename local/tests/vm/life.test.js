@@ -38,7 +38,8 @@ inWorld('a VM sets itself up, is worked with, and stops itself', { domain: DOMAI
   const pressed = performance.now();
   await page.locator('#start').click();
   await sees(page, ['Placing', 'Booting']);
-  await opens(page, BOOT_MS);
+  await sees(page, ['Ready', 'Failed'], BOOT_MS);
+  await opens(page);
   diagnostic(`first boot: ${Math.round(performance.now() - pressed)} ms from Start to Ready`);
   await comfyui(page).locator('#stand-in-banner').waitFor({ timeout: REAL_PAGE_MS });
   const shown = page.frames().find((frame) => frame.url().startsWith(`https://${DOMAIN}/`));

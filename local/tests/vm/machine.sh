@@ -10,6 +10,6 @@ set -euo pipefail
 disk=()
 [[ -z "${VM_DISK:-}" ]] || disk=(--bind="$VM_DISK:/dev/disk/by-id/google-pilotlight-data")
 exec systemd-nspawn --quiet --boot --directory "$VM_DIR/root" --machine "$INSTANCE" --register=no --keep-unit \
-  --console=pipe --resolv-conf=off --timezone=off --link-journal=no \
+  --capability=CAP_NET_ADMIN --console=pipe --resolv-conf=off --timezone=off --link-journal=no \
   --bind-ro="$VM_FILES:/opt/given" "${disk[@]}" \
   --setenv=METADATA="$METADATA" --setenv=STORAGE="$STORAGE" >>"$VM_DIR/console.log" 2>&1

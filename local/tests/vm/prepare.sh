@@ -59,14 +59,17 @@ make_stock() {
 
 # As on a VM with a stock image, except that it is not booted.
 provision() {
-  mkdir -p "$base/tmp/vm"
-  cp -r "$repo"/vm/{startup.sh,steps,packages.txt} "$base/tmp/vm/"
-  cp "$repo"/vm/requirements*.txt "$base/tmp/vm/" 2>/dev/null || true
+  rm -rf "$base.sources"
+  mkdir -p "$base.sources"
+  cp -r "$repo"/vm/{startup.sh,steps,packages.txt,requirements-certbot.txt} "$base.sources/"
   as_this_machine_reaches_its_sources
+  # Nobody minds when half a base is lost with the power.
+  echo force-unsafe-io >"$base/etc/dpkg/dpkg.cfg.d/tests"
   # shellcheck disable=SC2016 # For the shell in there.
-  bounded chroot "$base" /usr/bin/env PIP_CERT=/tmp/vm/ca-certificates.crt "${pip_settings[@]}" bash -euo pipefail -c '
-    source /tmp/vm/startup.sh
-    BUNDLE=/tmp/vm
+  bounded systemd-nspawn --quiet --directory "$base" --register=no --keep-unit --console=pipe --timezone=off \
+    --resolv-conf=off --bind-ro="$base.sources:/opt/sources" "${pip_settings[@]}" bash -euo pipefail -c '
+    source /opt/sources/startup.sh
+    BUNDLE=/opt/sources
     mkdir -p "$STATE" "$ETC"
     for step in "$BUNDLE"/steps/*.sh; do source "$step"; done
     gateway_speaks() { return 0; }
@@ -75,8 +78,8 @@ provision() {
     tail --lines 30 "$base.log" >&2
     return 1
   }
-  rm -rf "$base/tmp/vm" "$base/var/cache/apt/archives" "$base/var/lib/apt/lists" "$base/run/pilotlight" "$base.log"
-  rm -f "$base/etc/pip.conf" "$base/etc/apt/apt.conf.d/99tests"
+  rm -rf "$base/var/cache/apt/archives" "$base/var/lib/apt/lists" "$base.sources" "$base.log"
+  rm -f "$base/etc/pip.conf" "$base/etc/apt/apt.conf.d/99tests" "$base/etc/dpkg/dpkg.cfg.d/tests"
   # Nobody answers in there.
   : >"$base/etc/resolv.conf"
 }
@@ -84,10 +87,14 @@ provision() {
 # The same mirrors, name server and authorities.
 as_this_machine_reaches_its_sources() {
   cp /etc/resolv.conf "$base/etc/resolv.conf"
-  cp /etc/ssl/certs/ca-certificates.crt "$base/tmp/vm/"
+  cp /etc/ssl/certs/ca-certificates.crt "$base.sources/"
   [[ ! -f /etc/pip.conf ]] || cp /etc/pip.conf "$base/etc/pip.conf"
   apt-config dump | grep --extended-regexp '^Acquire::.* ".+";$' >"$base/etc/apt/apt.conf.d/99tests" || true
-  mapfile -t pip_settings < <(env | grep '^PIP_' | grep --invert-match --extended-regexp '^PIP_(CERT|FIND_LINKS)=')
+  pip_settings=(--setenv=PIP_CERT=/opt/sources/ca-certificates.crt)
+  local setting
+  while read -r setting; do
+    pip_settings+=("--setenv=$setting")
+  done < <(env | grep '^PIP_' | grep --invert-match --extended-regexp '^PIP_(CERT|FIND_LINKS)=')
 }
 
 # Google's guest gets the script from the metadata server and runs it as root; nothing waits for it.

@@ -46,7 +46,7 @@ export class Vm {
    * @param {object} options
    * @param {number} [options.megabytes] Of the data disk.
    */
-  static async build({ megabytes = 1_024 } = {}) {
+  static async build({ megabytes = 16_384 } = {}) {
     if (!existsSync(`${base}/.made-of`)) throw new Error(`${base} is not there: run ${here}prepare.sh`);
     const dir = await mkdtemp(join(tmpdir(), 'pilotlight-vm-'));
     for (const name of ['upper', 'work', 'root', 'given']) await mkdir(join(dir, name));

@@ -53,57 +53,75 @@ const digestOf = (/** @type {string} */ path) => createHash('sha256').update(rea
  */
 
 export class World {
-  /** @type {Chromium[]} */
-  #browsers = [];
+  /** @type {(() => Promise<unknown>)[]} */
+  #toEnd = [];
 
-  /** @param {{dir: string, vm: Vm, ca: CertificateAuthority, storage: Storage, relay: Relay, cloud: Pilotlight, domain?: string}} parts */
-  constructor({ dir, vm, ca, storage, relay, cloud, domain }) {
-    this.dir = dir;
-    this.vm = vm;
-    this.ca = ca;
-    this.storage = storage;
-    this.relay = relay;
-    this.cloud = cloud;
+  /** @param {string} [domain] */
+  constructor(domain) {
     this.host = domain ?? ADDRESS;
-    /** @type {string[]} */
-    this.told = [];
   }
 
   /** @param {Options} options */
-  static async build({ domain, speed = SPEED, metadata = {}, args = [], megabytes }) {
-    const dir = await mkdtemp(join(tmpdir(), 'pilotlight-world-'));
-    const [vm, storage, relay] = await Promise.all([Vm.build({ megabytes }), Storage.start(), Relay.to(PORT)]);
-    const ca = new CertificateAuthority(ADDRESS);
-    await ca.start();
-    const bundle = await World.#bundle(dir);
-    const archive = await World.#comfyui(dir);
-    storage.objects.set('pilotlight/bundle.tar.gz', bundle);
-    storage.objects.set('pilotlight/comfyui.tar.gz', archive);
-    await World.#furnish(vm, ca, domain);
+  static async build(options) {
+    const world = new World(options.domain);
+    try {
+      await world.#build(options);
+      return world;
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
+  }
+
+  /** @param {Options} options */
+  async #build({ domain, speed = SPEED, metadata = {}, args = [], megabytes }) {
+    this.dir = this.#ends(await mkdtemp(join(tmpdir(), 'pilotlight-world-')), (dir) => rm(dir, { recursive: true, force: true }));
+    this.vm = this.#ends(await Vm.build({ megabytes }), (vm) => vm.end());
+    this.storage = this.#ends(await Storage.start(), (storage) => storage.end());
+    this.relay = this.#ends(await Relay.to(PORT), (relay) => relay.end());
+    this.ca = this.#ends(new CertificateAuthority(ADDRESS), (ca) => ca.end());
+    await this.ca.start();
+    const bundle = await World.#bundle(this.dir);
+    const archive = await World.#comfyui(this.dir);
+    this.storage.objects.set('pilotlight/bundle.tar.gz', bundle);
+    this.storage.objects.set('pilotlight/comfyui.tar.gz', archive);
+    await World.#furnish(this.vm, this.ca, domain);
     const told = {
       'startup-script': await readFile(`${root}vm/startup.sh`, 'utf8'),
-      control_url: relay.url,
+      control_url: this.relay.url,
       control_audience: `http://localhost:${PORT}`,
       bundle_url: 'gs://pilotlight/bundle.tar.gz',
       bundle_sha256: digestOf(bundle),
       comfyui_version: 'test-1',
       comfyui_source: 'gs://pilotlight/comfyui.tar.gz',
       comfyui_sha256: digestOf(archive),
-      acme_server: ca.url,
+      acme_server: this.ca.url,
       ...(domain ? { domain_name: domain, ssl_email: 'owner@pilotlight.test' } : {}),
       ...metadata,
     };
     const cloud = await Pilotlight.start({
       speed,
       port: PORT,
-      env: { ...vm.env, STORAGE: storage.url },
+      env: { ...this.vm.env, STORAGE: this.storage.url },
       args: [
-        '--placements', '1', '--vm-program', vm.program, '--vm-origin', `https://${domain ?? ADDRESS}`, '--vm-address', ADDRESS,
+        '--placements', '1', '--vm-program', this.vm.program, '--vm-origin', `https://${this.host}`, '--vm-address', ADDRESS,
         ...Object.entries(told).flatMap(([key, value]) => ['--vm-metadata', `${key}=${value}`]),
         ...args,
       ],
     });
-    return new World({ dir, vm, ca, storage, relay, cloud, domain });
+    this.cloud = this.#ends(cloud, async () => {
+      await cloud.end();
+      await this.vm.isOff().catch(() => undefined);
+    });
+  }
+
+  /**
+   * Notes how a part is ended, after those that were made later.
+   * @template T @param {T} part @param {(part: T) => Promise<unknown>} end
+   */
+  #ends(part, end) {
+    this.#toEnd.push(() => end(part));
+    return part;
   }
 
   /** The bundle as a VM gets it, with the gateway of this build, less what only a debugger needs. @param {string} dir */
@@ -127,8 +145,10 @@ export class World {
   /** What a VM has of the world around it: names, authorities to trust, ComfyUI's stand-in with the real page. @param {Vm} vm @param {CertificateAuthority} ca @param {string | undefined} domain */
   static async #furnish(vm, ca, domain) {
     await vm.write('etc/hosts', `127.0.0.1 localhost\n${domain ? `${ADDRESS} ${domain}\n` : ''}`);
-    await vm.write('etc/ssl/certs/acme.pem', await readFile(ca.ownCertificate, 'utf8'));
-    await vm.write('etc/systemd/system.conf.d/tests.conf', '[Manager]\nDefaultEnvironment=REQUESTS_CA_BUNDLE=/etc/ssl/certs/acme.pem\n');
+    // Whoever trusts what the system trusts, trusts it; certbot has its own list, unless it is told.
+    const trusted = 'etc/ssl/certs/ca-certificates.crt';
+    await vm.append(trusted, await readFile(ca.ownCertificate, 'utf8'));
+    await vm.write('etc/systemd/system.conf.d/tests.conf', `[Manager]\nDefaultEnvironment=REQUESTS_CA_BUNDLE=/${trusted}\n`);
     await vm.give(`${root}target/debug/stand-in`, 'stand-in');
     await vm.give(`${root}target/test-deps/comfyui-frontend/comfyui_frontend_package/static`, 'frontend');
   }
@@ -151,8 +171,7 @@ export class World {
     process.env.HOME = home;
     try {
       const chromium = await Chromium.start([`--host-resolver-rules=${names}`]);
-      this.#browsers.push(chromium);
-      return chromium;
+      return this.#ends(chromium, (browser) => browser.end());
     } finally {
       process.env.HOME = before;
     }
@@ -175,11 +194,7 @@ export class World {
   }
 
   async end() {
-    for (const browser of this.#browsers) await browser.end();
-    await this.cloud.end();
-    await this.vm.isOff().catch(() => undefined);
-    for (const part of [this.relay, this.storage, this.ca, this.vm]) await part.end();
-    await rm(this.dir, { recursive: true, force: true });
+    for (const end of this.#toEnd.reverse()) await end();
   }
 }
 
