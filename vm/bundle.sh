@@ -4,7 +4,7 @@
 #   vm/bundle.sh OUT_DIR [GATEWAY] [--upload gs://BUCKET/PREFIX]
 #
 # Writes OUT_DIR/DIGEST.tar.gz and prints where it lies and its SHA-256, by which the VM knows it: the same files give the
-# same digest, on any machine. GATEWAY is the gateway's program, statically linked, so that it runs on every system; without
+# same digest, on any machine. GATEWAY is the gateway's program, which asks for no newer libc than the oldest system has; without
 # it, it is built. With --upload the bundle is put into the bucket under its digest, where it is never overwritten, and
 # what the VM's metadata must say is printed.
 set -euo pipefail
@@ -19,14 +19,16 @@ FILES=(packages.txt requirements-certbot.txt doctor.sh nginx systemd/comfyui.ser
   systemd/pilotlight-poweroff.path systemd/pilotlight-poweroff.service)
 LEFT_OUT=(tests gateway bake bundle.sh startup.sh)
 
+# Of Ubuntu 22.04.
+LIBC_MAX=2.35
+
 SCRATCH=""
 
 main() {
   local here out="" gateway="" upload="" bundle digest
   here="${VM_FOLDER:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}"
   read_arguments "$@"
-  [[ -z "$gateway" ]] || is_static "$gateway" ||
-    fail "GATEWAY: found $gateway; expected a statically linked program (image/program.sh gateway builds it)"
+  [[ -z "$gateway" ]] || runs_on_a_vm "$gateway"
   nothing_is_missing "$here"
   SCRATCH="$(mktemp --directory)"
   trap 'rm -rf "$SCRATCH"' EXIT
@@ -71,9 +73,17 @@ fail() {
 }
 
 # A program that names no interpreter needs no loader and no library.
-is_static() {
-  local headers
-  [[ -x "$1" ]] && headers="$(readelf --program-headers --wide "$1" 2>/dev/null)" && ! grep --quiet INTERP <<<"$headers"
+# Ends where the gateway asks for a newer libc than the oldest system that a VM may have, or is no program at all.
+runs_on_a_vm() {
+  local asked newest
+  asked="$([[ -x "$1" ]] && readelf --version-info --wide "$1" 2>/dev/null)" ||
+    fail "GATEWAY: found $1; expected a program (image/program.sh gateway builds it)"
+  newest="$(printf '%s\n' "$LIBC_MAX" "$(grep --only-matching --extended-regexp 'GLIBC_[0-9.]+' <<<"$asked")" |
+    sed --expression 's/^GLIBC_//' | sort --version-sort --unique | tail --lines 1)"
+  [[ "$newest" == "$LIBC_MAX" ]] ||
+    fail "GATEWAY: $1 asks for libc $newest; expected at most $LIBC_MAX (build it on Debian 12 or Ubuntu 22.04)"
+  ! grep --quiet GLIBC_ABI_DT_RELR <<<"$asked" ||
+    fail "GATEWAY: $1 has packed relocations, which libc $LIBC_MAX does not know"
 }
 
 nothing_is_missing() {

@@ -7,8 +7,8 @@ setup() {
   load support
   setup_root
   OUT="$BATS_TEST_TMPDIR/out"
-  # A program that is statically linked, and there on every Debian.
-  GATEWAY=/sbin/ldconfig
+  # A program that is there on every system.
+  GATEWAY=/usr/bin/true
   export VM_FOLDER="$BATS_TEST_TMPDIR/vm"
   make_folder
   stub gcloud 'exit 0'
@@ -108,15 +108,18 @@ refuses() {
   refuses "lacks: packages.txt, the step get_certificate" "$OUT" "$GATEWAY"
 }
 
-@test "a gateway that is not there, or is not statically linked, is refused" {
+@test "a gateway that is not there, is no program, or asks for more than a VM has, is refused" {
   refuses "found $BATS_TEST_TMPDIR/none" "$OUT" "$BATS_TEST_TMPDIR/none"
-  refuses "expected a statically linked program" "$OUT" "$(command -v bash)"
-  refuses "expected a statically linked program" "$OUT" "$REPO/vm/bundle.sh"
+  refuses "expected a program" "$OUT" "$REPO/vm/bundle.sh"
+  stub readelf 'echo "Name: GLIBC_2.34  Name: GLIBC_2.39"'
+  refuses "asks for libc 2.39; expected at most 2.35" "$OUT" "$GATEWAY"
+  stub readelf 'echo "Name: GLIBC_2.9  Name: GLIBC_ABI_DT_RELR"'
+  refuses "packed relocations" "$OUT" "$GATEWAY"
 }
 
-@test "without a gateway it is built as the control plane is" {
+@test "without a gateway it is built as it is shipped" {
   mkdir -p "$BATS_TEST_TMPDIR/image"
-  printf '#!/bin/sh\n[ "$1" = gateway ] && cp /sbin/ldconfig "%s/gateway" && echo gateway\n' "$BATS_TEST_TMPDIR" \
+  printf '#!/bin/sh\n[ "$1" = gateway ] && cp /usr/bin/true "%s/gateway" && echo gateway\n' "$BATS_TEST_TMPDIR" \
     >"$BATS_TEST_TMPDIR/image/program.sh"
   chmod +x "$BATS_TEST_TMPDIR/image/program.sh"
   packs "$OUT"
