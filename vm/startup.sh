@@ -24,11 +24,16 @@ CONNECT_WITHIN=10
 METADATA_WITHIN=10
 METADATA_RETRIES=4
 TELL_WITHIN=10
+TELL_TRIES="${TELL_TRIES:-20}"
+TELL_AGAIN_AFTER="${TELL_AGAIN_AFTER:-5}"
 # A transfer that moves less than a byte a second for so long is dead.
 STALLED_AFTER=60
 FETCH_TRIES=5
 # A VM whose boot has failed stays up so long for whoever wants to look, if nobody stops it before.
 FAILED_STAYS=900
+
+# The control plane's last answer to a word of ours.
+HEARD=""
 
 # Longest word on a failure that is told: what lifecycle keeps of it.
 WORDS_MAX=900
@@ -42,6 +47,7 @@ main() {
   report booting 22 "The machine is up"
   get_bundle
   load_steps
+  install_doctor
   install_packages
   start_gateway
   mount_data_disk
@@ -131,6 +137,7 @@ log() {
 
 # report STEP PERCENT DETAIL: what the boot is doing. The gateway tells it on as soon as it runs; until then we do.
 report() {
+  STEP="$1"
   tell_boot "$1" "$2" "$3" false
 }
 
@@ -141,9 +148,24 @@ fail() {
   # Of a log the end says the most.
   [[ -z "${3:-}" || ! -s "$3" || "$room" -le 0 ]] ||
     words+=$'\n'"$(tail --lines "$LAST_LINES" "$3" | tail --bytes "$room")"
+  trap - EXIT ERR
   tell_boot "$1" 0 "$words" true
   power_off_later
+  tell_again
   exit 1
+}
+
+# Where the gateway does not run, nobody else says it; and as long as the control plane has not seen this VM run, a word
+# of it counts for nothing.
+tell_again() {
+  local attempt boot
+  boot="$(<"$STATE/boot.json")"
+  for ((attempt = 1; attempt <= TELL_TRIES; attempt++)); do
+    gateway_speaks && return
+    [[ "$HEARD" != *'"phase":'* || "$HEARD" == *'"phase":"Placing"'* ]] || return 0
+    sleep "$TELL_AGAIN_AFTER"
+    tell_control_plane "$boot" || true
+  done
 }
 
 # warn STEP PERCENT WORDS: something is wrong, and the boot goes on. Told now, and with the boot's last word.
@@ -154,6 +176,10 @@ warn() {
 
 warnings() {
   [[ ! -s "$WARNINGS" ]] || printf '. But: %s' "$(head --bytes "$WORDS_MAX" "$WARNINGS")"
+}
+
+ended_unexpectedly() {
+  fail "${STEP:-booting}" "The boot ended at something that nobody expected: ${BROKEN:-no command is known}."
 }
 
 # try STEP WORDS COMMAND...: runs it; where it fails, the boot has failed with these words and its last lines.
@@ -192,7 +218,7 @@ tell_control_plane() {
   token="$(metadata instance/service-accounts/default/identity "audience=$CONTROL_AUDIENCE&format=full")" || return
   # The first word asks which run this is; only what is said under its number counts.
   RUN="${RUN:-$(beat "$token" null "$1" | sed --quiet --expression 's/.*"run" *: *\([0-9]*\).*/\1/p')}"
-  [[ -n "$RUN" ]] && beat "$token" "$RUN" "$1" >/dev/null
+  [[ -n "$RUN" ]] && HEARD="$(beat "$token" "$RUN" "$1")"
 }
 
 # beat TOKEN RUN BOOT: a heartbeat, as the gateway would send it.
@@ -215,12 +241,13 @@ power_off_later() {
 # called now and then with the bytes that are there. Where FETCH_UNTIL is set, it ends when SECONDS reaches that, and
 # what is there by then stays for the next time. No log holds what follows the ? of a URL: that may be a secret.
 fetch() {
-  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" shown="${1%%\?*}" attempt status said
+  local url="$1" sha256="$2" target="$3" progress="${4:-}" part="$3.part" shown="${1%%\?*}" attempt status said resumed
   [[ -n "$sha256" && -f "$target" ]] && has_digest "$target" "$sha256" && return
   mkdir -p "$(dirname "$target")"
   for ((attempt = 1; attempt <= FETCH_TRIES; attempt++)); do
     ((attempt == 1)) || sleep "$((attempt * attempt))"
     ((SECONDS < ${FETCH_UNTIL:-SECONDS + 1})) || break
+    [[ -s "$part" ]] && resumed=true || resumed=false
     transfer "$url" "$part" "$progress" && status=0 || status=$?
     said="fetching $shown: try $attempt of $FETCH_TRIES ended with curl's $status"
     case "$status:$ANSWERED" in
@@ -241,6 +268,8 @@ fetch() {
     if [[ -n "$sha256" ]] && ! has_digest "$part" "$sha256"; then
       log "fetching $shown: the digest is $(digest_of "$part"), expected $sha256"
       rm -f "$part"
+      # Two halves may be of two files. What came in one piece comes the same again, and may be gigabytes.
+      "$resumed" || return 1
       continue
     fi
     mv "$part" "$target"
@@ -333,6 +362,10 @@ load_steps() {
 }
 
 if [[ "${BASH_SOURCE[0]:-$0}" == "$0" ]]; then
-  set -euo pipefail
+  set -Eeuo pipefail
+  # Where a command fails that nobody has thought of, the boot ends, but not without a word.
+  trap 'BROKEN="$BASH_COMMAND (in ${FUNCNAME[0]:-main}, status $?)"' ERR
+  trap ended_unexpectedly EXIT
   main "$@"
+  trap - EXIT
 fi

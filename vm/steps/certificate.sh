@@ -17,7 +17,7 @@ CERTBOT_LOGS="$ROOT/var/log/pilotlight/certbot"
 CERTBOT_LOGS_KEPT=10
 
 CERTIFICATES="$DATA/certificates"
-LEDGER="$CERTIFICATES/orders"
+ORDERS="$CERTIFICATES/orders"
 CERTIFICATES_KEPT=4
 # What an order must find free on the data disk: certbot writes about 60 KiB.
 FREE_KIB_NEEDED=4096
@@ -41,7 +41,7 @@ CA_AGAIN_AFTER="${CA_AGAIN_AFTER:-10}"
 ORDER_WITHIN="${ORDER_WITHIN:-180}"
 ORDER_TRIES="${ORDER_TRIES:-2}"
 ORDER_AGAIN_AFTER="${ORDER_AGAIN_AFTER:-30}"
-LOCK_WITHIN=900
+ORDER_LOCK_WITHIN=900
 
 # The boot's step. Afterwards $SERVED is a certificate that can be served.
 get_certificate() {
@@ -106,10 +106,10 @@ start_certificate_timer() {
 under_lock() {
   local lock status=0
   exec {lock}>"$STATE/certificate.lock"
-  if flock --timeout "$LOCK_WITHIN" "$lock"; then
+  if flock --timeout "$ORDER_LOCK_WITHIN" "$lock"; then
     "$@" || status=$?
   else
-    WHY="Another run has been busy with the certificate for $LOCK_WITHIN seconds."
+    WHY="Another run has been busy with the certificate for $ORDER_LOCK_WITHIN seconds."
     status=1
   fi
   exec {lock}>&-
@@ -372,7 +372,7 @@ dns_words() {
 ledger_allows() {
   local now time ca host outcome issued=() failed=() again=0
   now="$(date +%s)"
-  WHY="The ledger of orders, $LEDGER, cannot be read, so no certificate is ordered."
+  WHY="The ledger of orders, $ORDERS, cannot be read, so no certificate is ordered."
   settle_ledger "$now" || return
   while read -r time ca host outcome; do
     [[ "$ca $host" == "$CA $HOST" ]] || continue
@@ -414,14 +414,14 @@ note_outcome() {
 }
 
 read_ledger() {
-  [[ ! -e "$LEDGER" ]] || cat "$LEDGER"
+  [[ ! -e "$ORDERS" ]] || cat "$ORDERS"
 }
 
 # Whole or not at all, also when the power goes.
 write_ledger() {
-  { printf '%s\n' "$1" >"$LEDGER.new" && sync "$LEDGER.new" && mv "$LEDGER.new" "$LEDGER" && sync "$CERTIFICATES"; } \
+  { printf '%s\n' "$1" >"$ORDERS.new" && sync "$ORDERS.new" && mv "$ORDERS.new" "$ORDERS" && sync "$CERTIFICATES"; } \
     2>/dev/null || {
-    WHY="The order of a certificate cannot be noted in $LEDGER, so none is made. Is the data disk full?"
+    WHY="The order of a certificate cannot be noted in $ORDERS, so none is made. Is the data disk full?"
     return 1
   }
 }

@@ -45,17 +45,33 @@ write_environment() {
   install_file "$STATE/comfyui.env" "$ETC/comfyui.env"
 }
 
-# Without a GPU that answers, ComfyUI ends at once unless it is told to use the processor.
+# Without a GPU that answers and suits its torch, ComfyUI ends at once unless it is told to use the processor.
 needs_processor() {
+  local said slow="so ComfyUI uses the processor, and is slow"
   [[ " $COMFYUI_ARGUMENTS " != *" --cpu "* ]] || return
   if ! grep --quiet --no-messages 0x10de "$ROOT"/sys/bus/pci/devices/*/vendor; then
     log "there is no NVIDIA device: ComfyUI uses the processor"
-  elif timeout "$GPU_WITHIN" nvidia-smi --list-gpus >&2; then
-    return 1
+  elif ! said="$(timeout "$GPU_WITHIN" nvidia-smi)"; then
+    warn installing 59 "The GPU does not answer (nvidia-smi), $slow. Does this image carry NVIDIA's driver?"
+  elif is_too_old "$said"; then
+    warn installing 59 "NVIDIA's driver is too old for CUDA $(cuda_of_torch), which this ComfyUI's torch is made for, $slow. \
+Use an image with a newer driver (for CUDA 13: 580 or later), or ask for an older torch with comfyui_constraints."
   else
-    warn installing 59 "The GPU does not answer (nvidia-smi), so ComfyUI uses the processor, and is slow. \
-Does this image carry NVIDIA's driver?"
+    return 1
   fi
+}
+
+# is_too_old SAID: a driver serves every CUDA up to the major version that nvidia-smi has said.
+is_too_old() {
+  local driver torch
+  driver="$(sed --quiet 's/.*CUDA[A-Za-z ]* Version: *\([0-9]*\)\..*/\1/p' <<<"$1" | head --lines 1)"
+  torch="$(cuda_of_torch)"
+  [[ -n "$driver" && -n "$torch" ]] && ((driver < torch))
+}
+
+# The major version; empty for a torch without CUDA.
+cuda_of_torch() {
+  sed --quiet "s/^cuda\b.*= '\([0-9]*\)\..*/\1/p" "$CURRENT"/venv/lib/python3*/site-packages/torch/version.py 2>/dev/null
 }
 
 # The unit's own limit leaves a tenth of the memory to everything else.

@@ -199,6 +199,9 @@ preen() {
   local said="$STATE/e2fsck.log" status=0
   e2fsck -p "$@" "$FILE_SYSTEM" >"$said" 2>&1 || status=$?
   cat "$said" >&2
+  # Mounted out of our sight, or part of something.
+  ! grep --quiet "is in use" "$said" || fail mounting_disk "The data disk is in use by something else on this VM: a \
+container, a volume group, a RAID. Take it from there, and start again."
   # 1 and 2: what was wrong is repaired.
   ((status < 4)) || fail mounting_disk "The data disk's file system is damaged, and how it is repaired must be decided \
 by a person. Nothing was formatted. $(repair "e2fsck -f $BY_HAND") e2fsck -p ended with $status:" "$said"

@@ -11,7 +11,7 @@
 #
 #   path <tab> digest or commit <tab> size and time of change, or "directory"
 
-LEDGER="$DATA/manifest-ledger.tsv"
+MANIFEST_LEDGER="$DATA/manifest-ledger.tsv"
 
 # In seconds. What is not there by then is fetched at the next boot, from where it has stopped.
 MANIFEST_WITHIN=600
@@ -172,7 +172,7 @@ in_words() {
 place_model() {
   local url="$1" sha256="$2" path="$3" part="$DOWNLOADS/$2"
   if is_in_the_way "$path"; then
-    [[ "$(as_comfyui sha256sum -- "$path" | cut --delimiter ' ' --fields 1)" == "$sha256" ]] || refuse "$path" || return
+    [[ "$(as_comfyui sha256sum -- "$path" | cut --delimiter ' ' --fields 1)" == "$sha256" ]] || refuse_entry "$path" || return
     remember "$path" "$sha256"
     return
   fi
@@ -242,7 +242,7 @@ place_git() {
     WHY="it cannot be fetched from $url, or its files were changed by hand"
     check_out_said "$url" "$commit" "$path" || return
   else
-    ! is_in_the_way "$path" || refuse "$path" || return
+    ! is_in_the_way "$path" || refuse_entry "$path" || return
     WHY="it cannot be fetched from $url, or that has no commit $commit"
     as_comfyui rm -rf "$incoming" && as_comfyui mkdir "$incoming" && check_out_said "$url" "$commit" "$incoming/node" &&
       as_comfyui mv --no-target-directory "$incoming/node" "$path" && as_comfyui rmdir "$incoming" || return
@@ -257,7 +257,7 @@ check_out_said() {
 # place_archive URL SHA256 PATH: over what an earlier archive has brought, so that what was added by hand stays.
 place_archive() {
   local url="$1" sha256="$2" path="$3" incoming="$DATA/comfyui/.incoming"
-  ! is_in_the_way "$path" || refuse "$path" || return
+  ! is_in_the_way "$path" || refuse_entry "$path" || return
   fetch_verified "$url" "$sha256" || return
   WHY="$(shown_url "$url") cannot be unpacked"
   as_comfyui rm -rf "$incoming" && as_comfyui mkdir "$incoming" &&
@@ -287,7 +287,7 @@ is_in_the_way() {
   ! read -r _ stamp < <(ledger_entry "$1") || [[ "$(stamp_of "$1")" != "$stamp" ]]
 }
 
-refuse() {
+refuse_entry() {
   WHY="something else is at ${1#"$DATA/"}, which the manifest has not put there; move it away, or give another name"
   return 1
 }
@@ -302,7 +302,7 @@ stamp_of() {
 }
 
 ledger_entry() {
-  [[ ! -f "$LEDGER" ]] || ENTRY="$1" awk -F '\t' '$1 == ENVIRON["ENTRY"] { print $2, $3 }' "$LEDGER"
+  [[ ! -f "$MANIFEST_LEDGER" ]] || ENTRY="$1" awk -F '\t' '$1 == ENVIRON["ENTRY"] { print $2, $3 }' "$MANIFEST_LEDGER"
 }
 
 # Where this cannot be written, the next boot hashes the file once more.
@@ -310,8 +310,8 @@ remember() {
   local stamp
   stamp="$(stamp_of "$1")"
   {
-    [[ ! -f "$LEDGER" ]] || ENTRY="$1" awk -F '\t' '$1 != ENVIRON["ENTRY"]' "$LEDGER"
+    [[ ! -f "$MANIFEST_LEDGER" ]] || ENTRY="$1" awk -F '\t' '$1 != ENVIRON["ENTRY"]' "$MANIFEST_LEDGER"
     printf '%s\t%s\t%s\n' "$1" "$2" "$stamp"
-  } >"$LEDGER.new" && sync "$LEDGER.new" && mv "$LEDGER.new" "$LEDGER" && return
+  } >"$MANIFEST_LEDGER.new" && sync "$MANIFEST_LEDGER.new" && mv "$MANIFEST_LEDGER.new" "$MANIFEST_LEDGER" && return
   log "the manifest's ledger could not be written"
 }

@@ -15,7 +15,7 @@ PILOTLIGHT_NUMBER=819
 NOT_BY_THEMSELVES=(apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service certbot.timer)
 
 # Seconds: for whoever else installs something; for one try of ours; for a driver that is still being loaded.
-LOCK_WITHIN=120
+APT_LOCK_WITHIN=120
 APT_WITHIN=600
 PIP_WITHIN=300
 DRIVER_WITHIN=60
@@ -128,7 +128,7 @@ missing_packages() {
 
 apt_install() {
   local apt=(timeout --kill-after 30 "$APT_WITHIN" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get
-    --quiet --yes --option "DPkg::Lock::Timeout=$LOCK_WITHIN" --option Acquire::Retries=3)
+    --quiet --yes --option "DPkg::Lock::Timeout=$APT_LOCK_WITHIN" --option Acquire::Retries=3)
   # An installation that was cut off, as by a preemption, is ended first.
   timeout --kill-after 30 "$APT_WITHIN" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confold </dev/null
   "${apt[@]}" update </dev/null &&

@@ -139,6 +139,8 @@ asked() {
   [ "$status" -eq 0 ]
   cmp "$SERVED/big.safetensors" "$MODELS/checkpoints/big.safetensors"
   [ "$(stat --format '%U %h' "$MODELS/checkpoints/big.safetensors")" = "nobody 1" ]
+  # A ledger must not be on the disk before what it vouches for.
+  [ "$(grep --only-matching '^sync .*/\(downloads\|manifest\)' "$CALLS" | sed 's|.*/||' | paste --serial)" = $'downloads\tmanifest' ]
   [ -z "$(warned)" ]
   [ -z "$(ls "$DATA/downloads")" ]
 }
@@ -354,6 +356,9 @@ node_head() {
   run fetch_nodes "$(git_node "$FIRST")"
   [[ "$(warned)" == *"something else is at comfyui/custom_nodes/a-node"* ]]
   [ -z "$(ls "$DATA/comfyui/custom_nodes/a-node")" ]
+  run fetch_nodes "{\"url\":\"gs://models/small.safetensors\",\"sha256\":\"$(digest "$SERVED/small.safetensors")\",\"name\":\"a-node\"}"
+  [[ "$(warned)" == *"something else is at comfyui/custom_nodes/a-node"* ]]
+  [ -z "$(asked)" ]
 }
 
 @test "a commit that is not there leaves nothing behind" {

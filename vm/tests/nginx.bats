@@ -88,9 +88,9 @@ received() {
   vm serve_comfyui
   local forged=(--header 'X-Forwarded-For: 1.1.1.1' --header 'X-Real-IP: 1.1.1.1' --header 'Forwarded: for=1.1.1.1'
     --header 'X-Forwarded-Proto: http' --header 'X-Forwarded-Host: evil.test')
-  [ "$(received '.headers | [.["x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host"], .forwarded] | @csv' \
-    --interface "$ELSEWHERE" "${forged[@]}" https://comfy.test/)" = \
-    "\"$ELSEWHERE\",\"$ELSEWHERE\",\"https\",\"comfy.test\"," ]
+  local fields='"x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "forwarded"'
+  run received ".headers | [.[$fields]] | join(\" \")" --interface "$ELSEWHERE" "${forged[@]}" https://comfy.test/
+  [ "$output" = "$ELSEWHERE $ELSEWHERE https comfy.test " ]
 }
 
 @test "a WebSocket is passed both ways, and no other upgrade" {
@@ -167,6 +167,7 @@ PYTHON
   vm serve_comfyui
   none() { [ -z "$(header strict-transport-security https://comfy.test/)" ]; }
   eventually none
+  given ACME_SERVER=
   for_an_address
   vm serve_comfyui
   reached() { [ "$(status "https://$VM/")" = 200 ]; }
@@ -219,8 +220,8 @@ PYTHON
   vm serve_comfyui
   local version
   for version in --http1.1 --http2; do
-    browse --parallel --parallel-immediate --parallel-max 60 "$version" --output /dev/null --write-out '%{http_code}\n' \
-      'https://comfy.test/extensions/[1-60].js' >"$BATS_TEST_TMPDIR/codes"
+    browse --parallel --parallel-immediate --parallel-max 60 "$version" --output /dev/null \
+      --write-out '%{http_code}\n' 'https://comfy.test/extensions/[1-60].js' >"$BATS_TEST_TMPDIR/codes"
     [ "$(sort "$BATS_TEST_TMPDIR/codes" | uniq -c | xargs)" = "60 200" ]
   done
 }
@@ -318,7 +319,8 @@ PYTHON
 }
 
 @test "the distribution's own configuration is replaced, also while it is in use" {
-  printf 'pid %s/run/nginx.pid;\nevents {}\nhttp { server { listen 80; return 204; } }\n' "$ROOT" >"$ROOT/etc/nginx/nginx.conf"
+  printf 'pid %s/run/nginx.pid;\nevents {}\nhttp { server { listen 80; return 204; } }\n' "$ROOT" \
+    >"$ROOT/etc/nginx/nginx.conf"
   inside nginx -c "$ROOT/etc/nginx/nginx.conf" 3>&-
   [ "$(status http://comfy.test/)" = 204 ]
   vm serve_challenges

@@ -233,7 +233,7 @@ requests() {
   run fetch "$HERE/files/model" "$(printf '%064d' 0)" "$ROOT/model"
   [[ "$status" == 1 && "$output" == *"the digest is $DIGEST, expected 0000"* ]]
   [[ ! -e "$ROOT/model" && ! -e "$ROOT/model.part" ]]
-  [[ "$(requests "GET /files/model")" == 5 ]]
+  [[ "$(requests "GET /files/model")" == 1 ]]
 }
 
 @test "a file that is not there is told at once" {
@@ -352,7 +352,7 @@ bundle() {
 @test "a whole boot takes the steps in their order and tells of each" {
   usual_attributes
   local step steps=""
-  for step in install_packages start_gateway mount_data_disk install_comfyui fetch_manifest start_comfyui \
+  for step in install_doctor install_packages start_gateway mount_data_disk install_comfyui fetch_manifest start_comfyui \
     get_certificate start_nginx; do
     steps+="$step() { echo $step >>'$BATS_TEST_TMPDIR/taken'; }"$'\n'
   done
@@ -360,7 +360,7 @@ bundle() {
   attributes bundle_url="$BUNDLE_URL" bundle_sha256="$BUNDLE_SHA256"
   run bash "$REPO/vm/startup.sh"
   [[ "$status" == 0 ]]
-  [[ "$(tr '\n' ' ' <"$BATS_TEST_TMPDIR/taken")" == "install_packages start_gateway mount_data_disk install_comfyui \
+  [[ "$(tr '\n' ' ' <"$BATS_TEST_TMPDIR/taken")" == "install_doctor install_packages start_gateway mount_data_disk install_comfyui \
 fetch_manifest start_comfyui get_certificate start_nginx " ]]
   [[ "$(told '[.step, .percent] | tojson')" == '["starting_comfyui",70]' ]]
 }
@@ -368,8 +368,34 @@ fetch_manifest start_comfyui get_certificate start_nginx " ]]
 @test "a step that fails ends the boot, and none follows" {
   usual_attributes
   # shellcheck disable=SC2016 # For the boot's shell.
-  bundle 'install_packages() { fail booting "No packages."; }; start_gateway() { touch "$ROOT/went-on"; }'
+  bundle 'install_doctor() { :; }; install_packages() { fail booting "No packages."; }; start_gateway() { touch "$ROOT/went-on"; }'
   attributes bundle_url="$BUNDLE_URL" bundle_sha256="$BUNDLE_SHA256"
   run bash "$REPO/vm/startup.sh"
   [[ "$status" == 1 && "$(told .detail)" == "No packages." && ! -e "$ROOT/went-on" ]]
+}
+
+@test "a command that nobody expected to fail ends the boot with the step it was in, and its own words" {
+  usual_attributes
+  # shellcheck disable=SC2016 # For the boot's shell.
+  bundle 'install_doctor() { :; }; install_packages() { report installing 35 "Installing"; grep --quiet nothing /dev/null; touch "$ROOT/went-on"; }'
+  attributes bundle_url="$BUNDLE_URL" bundle_sha256="$BUNDLE_SHA256"
+  run bash "$REPO/vm/startup.sh"
+  [[ "$status" == 1 && ! -e "$ROOT/went-on" ]]
+  [[ "$(told .failed)" == true && "$(told .step)" == installing ]]
+  [[ "$(told .detail)" == *"nobody expected: grep --quiet nothing /dev/null (in install_packages, status 1)"* ]]
+}
+
+@test "a failure before the gateway speaks is told until the control plane has seen this VM run" {
+  TELL_TRIES=9
+  echo 3 >"$WORLD/placing"
+  run fail booting "No driver."
+  # One asks for the run; two more are answered as if the VM were not there yet, and one is taken.
+  [[ "$status" == 1 && "$(jq --slurp 'map(.boot.failed) | tojson' "$WORLD/heartbeats" | jq --raw-output .)" == '[true,true,true,true]' ]]
+}
+
+@test "a failure that nobody takes is told a bounded number of times" {
+  TELL_TRIES=4
+  echo 99 >"$WORLD/placing"
+  run fail booting "No driver."
+  [[ "$status" == 1 && "$(wc --lines <"$WORLD/heartbeats")" == 6 ]]
 }

@@ -112,7 +112,8 @@ class World(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != "Bearer who-the-vm-is":
             self.answer(401)
         else:
-            self.answer(200, b'{"wish":"Running","phase":"Booting","run": 7,"stop_at":null}')
+            phase = b"Placing" if count_down("placing") else b"Booting"
+            self.answer(200, b'{"wish":"Running","phase":"%s","run": 7,"stop_at":null}' % phase)
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), World)

@@ -1,5 +1,5 @@
-# What the tests of nginx and of the certificate share: a network of their own with real ports 80 and 443, a VM's folders,
-# and certificates of any dates.
+# What the tests of nginx and of the certificate share: a network of their own with real ports 80 and 443, a VM's
+# folders, and certificates of any dates.
 
 CERTBOT_VERSION=5.8.0
 # The VM's address, and one that a client may have.
@@ -75,8 +75,8 @@ certificate() {
   printf '%s\n' '[ca]' 'default_ca=ours' '[ours]' "database=$work/index" "new_certs_dir=$work" rand_serial=yes \
     default_md=sha256 policy=any x509_extensions=of_all '[any]' commonName=optional '[of_all]' \
     "subjectAltName=$kind:$3" >"$work/config"
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test -keyout "$folder/privkey.pem" \
-    -out "$work/request" 2>/dev/null
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test \
+    -keyout "$folder/privkey.pem" -out "$work/request" 2>/dev/null
   openssl ca -batch -notext -config "$work/config" -cert "$ca/fullchain.pem" -keyfile "$ca/privkey.pem" \
     -startdate "$(hours_from_now "${4:--1}")" -enddate "$(hours_from_now "${5:-2000}")" -in "$work/request" \
     -out "$work/leaf" 2>/dev/null
