@@ -12,27 +12,25 @@ export LC_ALL=C
 
 # What no boot can do without: the steps that startup.sh takes, and the files that they install. All of this folder is
 # packed, but for what is only of use here.
-STEPS=(install_packages start_gateway mount_data_disk install_comfyui fetch_manifest start_comfyui get_certificate
+STEPS=(install_doctor install_packages start_gateway mount_data_disk install_comfyui fetch_manifest start_comfyui get_certificate
   start_nginx)
-FILES=(packages.txt requirements-certbot.txt doctor.sh nginx systemd/comfyui.service systemd/pilotlight-gateway.service
+FILES=(startup.sh packages.txt requirements-certbot.txt doctor.sh doctor nginx systemd/comfyui.service systemd/pilotlight-gateway.service
   systemd/pilotlight-certificate.service systemd/pilotlight-certificate.timer
   systemd/pilotlight-poweroff.path systemd/pilotlight-poweroff.service)
-LEFT_OUT=(tests gateway bake bundle.sh startup.sh)
-
-# Of Ubuntu 22.04.
-LIBC_MAX=2.35
+LEFT_OUT=(tests gateway bake bundle.sh)
 
 SCRATCH=""
 
 main() {
-  local here out="" gateway="" upload="" bundle digest
-  here="${VM_FOLDER:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)}"
+  local own here out="" gateway="" upload="" bundle digest
+  own="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+  here="${VM_FOLDER:-$own}"
   read_arguments "$@"
-  [[ -z "$gateway" ]] || runs_on_a_vm "$gateway"
+  [[ -z "$gateway" ]] || "$own/gateway/build.sh" --check "$gateway"
   nothing_is_missing "$here"
   SCRATCH="$(mktemp --directory)"
   trap 'rm -rf "$SCRATCH"' EXIT
-  [[ -n "$gateway" ]] || gateway="$here/../$("$here/../image/program.sh" gateway)"
+  [[ -n "$gateway" ]] || gateway="$here/../$("$here/gateway/build.sh")"
   lay_out "$here" "$gateway" "$SCRATCH/bundle"
   pack "$SCRATCH/bundle" >"$SCRATCH/bundle.tar.gz"
   digest="$(sha256sum "$SCRATCH/bundle.tar.gz" | cut --delimiter ' ' --fields 1)"
@@ -73,19 +71,6 @@ fail() {
 }
 
 # A program that names no interpreter needs no loader and no library.
-# Ends where the gateway asks for a newer libc than the oldest system that a VM may have, or is no program at all.
-runs_on_a_vm() {
-  local asked newest
-  asked="$([[ -x "$1" ]] && readelf --version-info --wide "$1" 2>/dev/null)" ||
-    fail "GATEWAY: found $1; expected a program (image/program.sh gateway builds it)"
-  newest="$(printf '%s\n' "$LIBC_MAX" "$(grep --only-matching --extended-regexp 'GLIBC_[0-9.]+' <<<"$asked")" |
-    sed --expression 's/^GLIBC_//' | sort --version-sort --unique | tail --lines 1)"
-  [[ "$newest" == "$LIBC_MAX" ]] ||
-    fail "GATEWAY: $1 asks for libc $newest; expected at most $LIBC_MAX (build it on Debian 12 or Ubuntu 22.04)"
-  ! grep --quiet GLIBC_ABI_DT_RELR <<<"$asked" ||
-    fail "GATEWAY: $1 has packed relocations, which libc $LIBC_MAX does not know"
-}
-
 nothing_is_missing() {
   local file step missing=()
   for file in "${FILES[@]}"; do

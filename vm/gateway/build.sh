@@ -29,9 +29,10 @@ main() {
 
 # check PROGRAM: ends where it would not run on every VM, or not see the GPU.
 check() {
-  local needed
+  local needed headers
   [[ -f "$1" ]] || fail "$1: there is no such program"
-  readelf --program-headers "$1" 2>/dev/null | grep --quiet INTERP ||
+  headers="$(readelf --program-headers "$1" 2>/dev/null || true)"
+  [[ "$headers" == *INTERP* ]] ||
     fail "$1: this is linked statically, or no program at all; it could not load NVIDIA's library"
   needed="$(glibc_needed "$1")"
   [[ "$(printf '%s\n' "$needed" "$GLIBC_MOST" | sort --version-sort | tail --lines 1)" == "$GLIBC_MOST" ]] ||
