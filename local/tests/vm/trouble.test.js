@@ -7,9 +7,10 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { comesIn, opens, reads, sees } from '../browser/harness/person.js';
+import { comesIn, reads, sees } from '../browser/harness/person.js';
 import { until } from '../browser/harness/until.js';
-import { DOMAIN, inWorld } from './harness/world.js';
+import { Caller } from './harness/caller.js';
+import { ADDRESS, DOMAIN, inWorld } from './harness/world.js';
 
 const BOOT_MS = 90_000;
 
@@ -39,7 +40,8 @@ inWorld('a disk that holds something else is told of, and not one byte of it is 
   await page.locator('#start').click();
   await sees(page, 'Failed', BOOT_MS);
   await reads(page, 'main', /could not set itself up/);
-  await reads(page, 'main', /disk/);
+  await reads(page, 'main', /its byte 3145728 is not zero/);
+  await reads(page, 'main', /Not a byte of it was changed/);
   await page.screenshot({ path: join(world.dir, 'failed.png') });
   await world.vm.isOff(60_000);
   assert.equal(await digest(image), before);
@@ -64,27 +66,32 @@ inWorld('trouble at later boots: a full disk, the authority down, a name that po
   assert.equal((await world.start(token)).status, 202);
   await until('the person is told where the name points', async () => {
     const { boot } = await cloud.view(token);
-    return boot?.step === 'getting_certificate' && boot.detail.includes('198.51.100.9') && boot.detail.includes('203.0.113.10');
+    return boot?.step === 'getting_certificate' && boot.detail.includes('198.51.100.9') && boot.detail.includes(ADDRESS);
   }, BOOT_MS);
-  await vm.run(`printf '127.0.0.1 localhost\\n203.0.113.10 ${DOMAIN}\\n' > /etc/hosts`);
+  await vm.run(`printf '127.0.0.1 localhost\\n${ADDRESS} ${DOMAIN}\\n' > /etc/hosts`);
   await comesTo(world, token, ['Ready']);
   assert.equal(await answers(), 200);
 
-  // A renewal that is due, by the timer's own service.
-  const serial = 'openssl x509 -noout -serial -in /mnt/pilotlight/certificates/current/fullchain.pem';
+  // A renewal, by the timer's own service, when it is due and not before.
+  const renew = () => vm.run('systemctl start pilotlight-certificate.service');
+  const serial = () => vm.run('openssl x509 -noout -serial -in /run/pilotlight/certificate/fullchain.pem');
   const shown = () => vm.run(`openssl s_client -connect 127.0.0.1:443 -servername ${DOMAIN} </dev/null 2>/dev/null | openssl x509 -noout -serial`);
-  const first = await vm.run(serial);
+  const first = await serial();
   assert.equal(await shown(), first);
-  const root = await ca.root();
-  await vm.run('systemctl start pilotlight-certificate.service');
-  assert.equal(await vm.run(serial), first, 'one that is not due is left');
-  await vm.run('mkdir -p /run/systemd/system/pilotlight-certificate.service.d && printf "[Service]\\nEnvironment=RENEW_ALWAYS=true\\n" > /run/systemd/system/pilotlight-certificate.service.d/tests.conf && systemctl daemon-reload && systemctl start pilotlight-certificate.service');
-  assert.notEqual(await vm.run(serial), first, 'one that is due is renewed');
-  assert.equal(await shown(), await vm.run(serial), 'and nginx shows the new one');
-  assert.equal(await ca.root(), root);
+  await renew();
+  assert.equal(await serial(), first, 'one that is not due is left');
+  await vm.run(`/opt/pilotlight/certbot/bin/python /opt/given/age-certificate.py /run/pilotlight/certificate ${DOMAIN}`);
+  const aged = await serial();
+  await renew();
+  const renewed = await serial();
+  assert.ok(renewed !== first && renewed !== aged, 'one that is due is renewed');
+  assert.equal(await shown(), renewed, 'and nginx shows the new one');
+  assert.equal(await answers(), 200);
 
   // The disk is full, and the authority is down: it comes up all the same.
-  await vm.run('dd if=/dev/zero of=/mnt/pilotlight/comfyui/output/large bs=1M status=none 2>/dev/null || true');
+  await vm.run('cd /mnt/pilotlight/comfyui/output && fallocate --length "$(($(stat --file-system --format "%a * %S" .) - 8192))" large; cat /dev/zero > rest || true');
+  const free = Number((await vm.run('df --output=avail --block-size=1K /mnt/pilotlight')).split('\n')[1]);
+  assert.ok(free < 1_024, `the disk is full: ${free} kB are free`);
   await stop();
   const kept = await ca.root();
   await ca.stop();
@@ -92,8 +99,7 @@ inWorld('trouble at later boots: a full disk, the authority down, a name that po
   assert.equal((await world.start(token)).status, 202);
   await comesTo(world, token, ['Ready']);
   diagnostic(`a boot on a full disk, the authority down: ${Math.round(performance.now() - pressed)} ms`);
-  const { Caller } = await import('./harness/caller.js');
-  const caller = new Caller(DOMAIN, '203.0.113.10', kept);
+  const caller = new Caller(DOMAIN, ADDRESS, kept);
   const { cookie } = await caller.enter(await world.ticket(token));
   assert.equal((await caller.call('/prompt', { headers: { cookie: cookie ?? '' } })).status, 200);
 });

@@ -145,6 +145,17 @@ export class Vm {
     return run('journalctl', [...options, ...more], { maxBuffer: OUTPUT_MAX }).then(({ stdout }) => stdout, String);
   }
 
+  /** What the last boot was doing, and for how long each: a line. */
+  async bootTimes() {
+    const lines = (await this.journal(['--unit', 'google-startup-scripts.service'])).split('\n');
+    const steps = lines.flatMap((line) => {
+      const told = /(\d+):(\d+):([\d.]+) \S+ \S+: \S+Z (\w+ \d+) %/.exec(line);
+      return told ? [{ step: told[4], at: Number(told[1]) * 3_600 + Number(told[2]) * 60 + Number(told[3]) }] : [];
+    });
+    const last = steps.slice(steps.findLastIndex(({ step }) => step === 'booting 22'));
+    return last.slice(1).map(({ at }, index) => `${last[index]?.step} %: ${(at - (last[index]?.at ?? at)).toFixed(1)} s`).join(', ');
+  }
+
   /** For the message of a failing test. */
   async evidence() {
     const console = await readFile(join(this.dir, 'console.log'), 'utf8').catch(String);

@@ -149,6 +149,7 @@ export class World {
     const trusted = 'etc/ssl/certs/ca-certificates.crt';
     await vm.append(trusted, await readFile(ca.ownCertificate, 'utf8'));
     await vm.write('etc/systemd/system.conf.d/tests.conf', `[Manager]\nDefaultEnvironment=REQUESTS_CA_BUNDLE=/${trusted}\n`);
+    await vm.give(`${here}guest/age-certificate.py`, 'age-certificate.py');
     await vm.give(`${root}target/debug/stand-in`, 'stand-in');
     await vm.give(`${root}target/test-deps/comfyui-frontend/comfyui_frontend_package/static`, 'frontend');
   }
@@ -184,9 +185,23 @@ export class World {
 
   /** A ticket's address. @param {string} token @returns {Promise<string>} */
   async ticket(token) {
+    return (await this.ticketWithEnd(token)).url;
+  }
+
+  /** @param {string} token @returns {Promise<{url: string, expires_at: string}>} */
+  async ticketWithEnd(token) {
     const answer = await this.cloud.call('/api/workspaces/main/ticket', { token, body: {} });
     if (!answer.ok) throw new Error(`no ticket: ${answer.status} ${await answer.text()}`);
-    return (await answer.json()).url;
+    return answer.json();
+  }
+
+  /** What the VM's doctor finds failing. @returns {Promise<{check: string, found: string}[]>} */
+  async diagnosis() {
+    /** @type {{check: string, status: string, found: string}[]} */
+    const verdicts = JSON.parse(await this.vm.run('export METADATA; source /run/pilotlight/settings; pilotlight doctor --json || true'));
+    if (!verdicts.some(({ status }) => status === 'ok')) throw new Error(`the doctor has found nothing well: ${JSON.stringify(verdicts)}`);
+    // The stand-in for ComfyUI has no torch to ask.
+    return verdicts.filter(({ check, status }) => status === 'FAIL' && check !== 'cuda').map(({ check, found }) => ({ check, found }));
   }
 
   async evidence() {
