@@ -6,14 +6,16 @@ make_world() {
   WORLD="$BATS_FILE_TMPDIR/world"
   mkdir -p "$WORLD/wheels"
   chmod a+x "$BATS_RUN_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_FILE_TMPDIR"
-  /usr/bin/python3 -m venv "$WORLD/venv"
+  /usr/bin/python3 -m venv --without-pip "$WORLD/venv"
+  make_pip "$(echo "$WORLD"/venv/lib/python3*/site-packages)/pip"
   make_wheel small 1.0
   make_repository
-  # Copies an environment where one is to be made; HANG is a file that makes it never end.
+  # Copies an environment where one is to be made. BALLAST is a file that makes it large, HANG one that makes it never end.
   cat >"$WORLD/python" <<EOF
 #!/usr/bin/env bash
 if [[ "\$1 \$2" == "-m venv" ]]; then
-  cp --recursive "$WORLD/venv" "\$3"
+  cp --recursive "$WORLD/venv" "\$3" || exit
+  [[ ! -e "\$BALLAST" ]] || cp "\$BALLAST" "\$3/" || exit
   while [[ -e "\$HANG" ]]; do sleep 0.1; done
 else
   exec /usr/bin/python3 "\$@"
@@ -21,6 +23,50 @@ fi
 EOF
   chmod a+x "$WORLD/python"
   export WORLD
+}
+
+# make_pip DIR: a stand-in for pip, not pip. It knows what our steps ask of it, and no dependencies. The real one is 1,700
+# files to copy and a second to run, for each installation. One test uses the real one, and sets PYTHON for it.
+make_pip() {
+  mkdir "$1"
+  : >"$1/__init__.py"
+  cat >"$1/__main__.py" <<'EOF'
+import argparse, glob, os, re, sys, sysconfig, zipfile
+
+parser = argparse.ArgumentParser(allow_abbrev=False)
+parser.add_argument("command", choices=["install"])
+for flag in ("--no-input", "--disable-pip-version-check", "--no-cache-dir"):
+    parser.add_argument(flag, action="store_true")
+parser.add_argument("--progress-bar", choices=["off"])
+parser.add_argument("--cache-dir")
+parser.add_argument("--constraint")
+parser.add_argument("--requirement", required=True)
+arguments = parser.parse_args()
+assert os.environ["PIP_NO_INDEX"] == "1"
+
+
+def read(path):
+    with open(path) as lines:
+        return [re.fullmatch(r"([\w.-]+?)(?:==([\w.+]+))?", line.strip()).groups() for line in lines if line.strip()]
+
+
+if arguments.cache_dir:
+    os.makedirs(arguments.cache_dir, exist_ok=True)
+    open(os.path.join(arguments.cache_dir, "kept"), "w").close()
+constraints = dict(read(arguments.constraint)) if arguments.constraint else {}
+wheels = []
+for name, version in read(arguments.requirement):
+    asked = name + (f"=={version}" if version else "")
+    if version and constraints.get(name, version) != version:
+        sys.exit(f"ERROR: Cannot install {asked} because these package versions have conflicting dependencies.")
+    pattern = f"{name}-{version or constraints.get(name) or '*'}-*.whl"
+    found = sorted(glob.glob(os.path.join(os.environ["PIP_FIND_LINKS"], pattern)))
+    if not found:
+        sys.exit(f"ERROR: No matching distribution found for {asked}")
+    wheels.append(found[-1])
+for wheel in wheels:
+    zipfile.ZipFile(wheel).extractall(sysconfig.get_path("purelib"))
+EOF
 }
 
 make_wheel() {
@@ -81,7 +127,8 @@ EOF
 setup_comfyui() {
   setup_root
   chmod a+x "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.."
-  export COMFYUI_USER=nobody PYTHON="$WORLD/python" HANG="$BATS_TEST_TMPDIR/hang" INSTALL_ROOM_MIB=40 GIT_TRIES=1
+  export COMFYUI_USER=nobody PYTHON="$WORLD/python" HANG="$BATS_TEST_TMPDIR/hang" BALLAST="$BATS_TEST_TMPDIR/ballast"
+  export INSTALL_ROOM_MIB=40 GIT_TRIES=1
   export PIP_CONFIG_FILE=/dev/null PIP_NO_INDEX=1 PIP_FIND_LINKS="$WORLD/wheels"
   DATA="$ROOT/mnt/pilotlight"
   mkdir -p "$ROOT/opt/pilotlight/bundle" "$DATA"
@@ -112,6 +159,19 @@ boot() {
 
 install_version_of() {
   COMFYUI_SOURCE="$WORLD/repository" COMFYUI_VERSION="$1" boot install_comfyui
+}
+
+# given_version VERSION: as install_version_of leaves the data disk. It is installed once a file and then copied; of the
+# stand-in's environments none holds its own path.
+given_version() {
+  local kept="$WORLD/kept-$1"
+  if [[ ! -d "$kept" ]]; then
+    install_version_of "$1"
+    cp --archive "$DATA" "$kept"
+  else
+    cp --archive "$kept"/comfyui "$kept"/comfyui-versions "$DATA/"
+    ln -s "$DATA/comfyui-versions/$(ls "$kept/comfyui-versions")" "$DATA/comfyui-current"
+  fi
 }
 
 in_use() {
