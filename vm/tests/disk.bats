@@ -23,11 +23,13 @@ setup() {
 }
 
 teardown() {
-  local loop
-  umount "$ROOT/mnt/pilotlight" 2>/dev/null || true
-  umount "$BATS_TEST_TMPDIR/elsewhere" 2>/dev/null || true
+  local loop folder
+  for folder in "$ROOT/mnt/pilotlight" "$BATS_TEST_TMPDIR/elsewhere"; do
+    # A step gone wrong may have mounted it twice.
+    umount --recursive "$folder" 2>/dev/null && umount "$folder" 2>/dev/null || true
+  done
   for loop in "${LOOPS[@]}"; do
-    [[ -z "${PARTITION:-}" ]] || partx --delete "$loop" 2>/dev/null || true
+    partx --delete "$loop" 2>/dev/null || true
     losetup --detach "$loop" 2>/dev/null || true
   done
 }
@@ -41,7 +43,27 @@ blank() {
 attach() {
   LOOP="$(losetup --find --show "$@" "$IMAGE")"
   LOOPS+=("$LOOP")
+  # The kernel keeps the partitions of a loop device's last image.
+  partx --delete "$LOOP" 2>/dev/null || true
   ln -sfn "$LOOP" "$DISKS/google-pilotlight-data"
+}
+
+# detach: the device is somebody else's from now on, and teardown leaves it alone.
+detach() {
+  losetup --detach "$LOOP"
+  unset "LOOPS[-1]"
+}
+
+# unmount FOLDER: and waits, for the namespaces of other tests' containers keep a mount a while longer.
+unmount() {
+  local tried
+  umount "$1"
+  for tried in {1..300}; do
+    [[ "$(e2fsck -n "${PARTITION:-$LOOP}" 2>&1)" == *"is in use"* ]] || return 0
+    sleep 0.1
+  done
+  echo "${PARTITION:-$LOOP} is still in use after $tried looks" >&2
+  return 1
 }
 
 # boot: the step, as startup.sh would take it: its failure ends the shell.
@@ -131,7 +153,7 @@ keeps_its_files() {
   attach
   mounts
   echo "made in the first run" >"$ROOT/mnt/pilotlight/comfyui/picture"
-  umount "$ROOT/mnt/pilotlight"
+  unmount "$ROOT/mnt/pilotlight"
   mounts
   [[ "$(cat "$ROOT/mnt/pilotlight/comfyui/picture")" == "made in the first run" ]]
 }
@@ -187,7 +209,8 @@ keeps_its_files() {
 }
 
 @test "a first superblock of zeros is no empty disk, and the second one is named" {
-  blank 300M
+  # With blocks of 4 KiB the second one lies at 128 MiB.
+  blank 160M
   used -b 4096
   dd if=/dev/zero of="$IMAGE" bs=1024 seek=1 count=1 conv=notrunc status=none
   [[ -z "$(blkid --probe "$IMAGE")" ]]
@@ -208,7 +231,7 @@ keeps_its_files() {
 }
 
 @test "an ext4 whose first megabytes are all zero is no empty disk" {
-  blank 600M
+  blank 160M
   used -b 4096
   dd if=/dev/zero of="$IMAGE" bs=1M count=100 conv=notrunc status=none
   attach
@@ -220,12 +243,12 @@ keeps_its_files() {
   printf 'x' | dd of="$IMAGE" bs=1 seek=0 conv=notrunc status=none
   attach
   refuses "its byte 0 is not zero"
-  losetup --detach "$LOOP"
+  detach
   rm "$IMAGE"
-  blank 300M
-  printf 'x' | dd of="$IMAGE" bs=1 seek=$((300 * 1024 * 1024 - 1)) conv=notrunc status=none
+  blank 64M
+  printf 'x' | dd of="$IMAGE" bs=1 seek=$((64 * 1024 * 1024 - 1)) conv=notrunc status=none
   attach
-  refuses "its byte 314572799 is not zero"
+  refuses "its byte 67108863 is not zero"
 }
 
 @test "a byte where a block group begins keeps a large disk from being formatted" {
@@ -262,7 +285,7 @@ keeps_its_files() {
   attach
   mounts
   dd if=/dev/zero of="$ROOT/mnt/pilotlight/comfyui/model" bs=1M 2>/dev/null || true
-  umount "$ROOT/mnt/pilotlight"
+  unmount "$ROOT/mnt/pilotlight"
   NEARLY_FULL_GIB=5
   mounts
   [[ "$(told .detail)" == *"nearly full, 0.0 of"* ]]
@@ -277,7 +300,7 @@ keeps_its_files() {
   mount "$LOOP" "$BATS_TEST_TMPDIR/elsewhere"
   dd if=/dev/zero of="$BATS_TEST_TMPDIR/elsewhere/model" bs=64k 2>/dev/null || true
   dd if=/dev/zero of="$BATS_TEST_TMPDIR/elsewhere/rest" bs=512 2>/dev/null || true
-  umount "$BATS_TEST_TMPDIR/elsewhere"
+  unmount "$BATS_TEST_TMPDIR/elsewhere"
   boot
   [[ "$status" == 1 && "$(told .detail)" == *"has no folder comfyui, and none can be made"*"No space left"* ]]
 }
@@ -310,7 +333,7 @@ keeps_its_files() {
   mkdir "$BATS_TEST_TMPDIR/elsewhere"
   mount "$PARTITION" "$BATS_TEST_TMPDIR/elsewhere"
   printf '%s' "somebody's work" >"$BATS_TEST_TMPDIR/elsewhere/marker"
-  umount "$BATS_TEST_TMPDIR/elsewhere"
+  unmount "$BATS_TEST_TMPDIR/elsewhere"
   mounts
   keeps_its_files
   mounts
@@ -345,21 +368,23 @@ with_partition() {
 }
 
 @test "another file system, swap and volumes are told by their names, and left alone" {
-  blank 320M
+  blank 64M
   mkswap --quiet "$IMAGE" 2>/dev/null || mkswap "$IMAGE" >/dev/null
   attach
   refuses "the type swap"
-  losetup --detach "$LOOP"
+  detach
   if command -v mkfs.xfs >/dev/null; then
+    # It takes no smaller one.
+    truncate --size 320M "$IMAGE"
     mkfs.xfs -f -q "$IMAGE"
     attach
     refuses "the type xfs"
-    losetup --detach "$LOOP"
+    detach
   fi
   # The end of a RAID of md, 1.0: its label is 8 KiB before the end.
   rm "$IMAGE"
-  blank 320M
-  printf '\xfc\x4e\x2b\xa9\1\0\0\0' | dd of="$IMAGE" bs=1 seek=$((320 * 1024 * 1024 - 8192)) conv=notrunc status=none
+  blank 64M
+  printf '\xfc\x4e\x2b\xa9\1\0\0\0' | dd of="$IMAGE" bs=1 seek=$((64 * 1024 * 1024 - 8192)) conv=notrunc status=none
   attach
   refuses "Not a byte of it was changed"
 }
@@ -457,6 +482,22 @@ refuses_without_disk() {
   mount "$LOOP" "$BATS_TEST_TMPDIR/elsewhere"
   boot
   [[ "$status" == 1 && "$(told .detail)" == *"is mounted at $BATS_TEST_TMPDIR/elsewhere"* ]]
+}
+
+@test "a disk that is in use out of sight is told" {
+  blank 64M
+  used
+  attach
+  mkdir "$BATS_TEST_TMPDIR/elsewhere"
+  unshare --mount --propagation private sh -c 'mount "$1" "$2" && exec sleep 60' sh "$LOOP" "$BATS_TEST_TMPDIR/elsewhere" 3>&- &
+  local holder=$! looked
+  for looked in {1..100}; do
+    [[ "$(e2fsck -n "$LOOP" 2>&1)" != *"is in use"* ]] || break
+    sleep 0.1
+  done
+  boot
+  kill "$holder"
+  [[ "$status" == 1 && "$(told .detail)" == *"in use by something else"* ]]
 }
 
 @test "something else that is mounted in its place is told" {
