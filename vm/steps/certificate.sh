@@ -7,7 +7,7 @@
 # decided here. (certbot cannot read back every certificate for an address, and so cannot renew it.) What is on the data
 # disk may be damaged: every certificate is looked through before it is used, and the newest good one is.
 #
-#   $DATA/certificates/orders           the ledger: every order that was made of a CA
+#   $DATA/certificates/orders           the ledger: every order that was made of a CA (certificate-orders.sh)
 #   $DATA/certificates/<CA>/            certbot's folder, one for each CA: staging is never taken for production
 #   $STATE/certificate                  a link to the folder of the certificate in use
 
@@ -17,20 +17,9 @@ CERTBOT_LOGS="$ROOT/var/log/pilotlight/certbot"
 CERTBOT_LOGS_KEPT=10
 
 CERTIFICATES="$DATA/certificates"
-ORDERS="$CERTIFICATES/orders"
 CERTIFICATES_KEPT=4
 # What an order must find free on the data disk: certbot writes about 60 KiB.
 FREE_KIB_NEEDED=4096
-
-# Let's Encrypt gives five certificates a week for the same names, and lets five validations of a name fail in an hour.
-# One of each is kept for a person.
-WEEK=604800
-HOUR=3600
-ORDERS_PER_WEEK="${ORDERS_PER_WEEK:-4}"
-FAILURES_PER_HOUR="${FAILURES_PER_HOUR:-4}"
-
-# A certificate is due when less than a third of its life is left; one that lives shorter than this, at half.
-SHORT_LIFE=864000
 
 # Limits, in seconds.
 DNS_WITHIN="${DNS_WITHIN:-300}"
@@ -162,6 +151,12 @@ fetch_own_certificate() {
       return 1
     }
   done
+}
+
+# Puts it in use; nginx takes it up with its next rendering.
+serve_from() {
+  ln --symbolic --force --no-dereference "$1" "$SERVED.new"
+  mv --no-target-directory "$SERVED.new" "$SERVED"
 }
 
 # --- a CA's ---
@@ -364,127 +359,6 @@ dns_words() {
   local found
   found="$(addresses_of_host | paste --serial --delimiters ' ')"
   echo "$HOST points to ${found:-no address}, but this VM is $EXTERNAL_IP. Set the domain's A record to $EXTERNAL_IP."
-}
-
-# --- the ledger of orders: lines of TIME CA HOST ordered|issued|failed ---
-
-# Whether another order keeps the limits. One whose end is unknown may have been issued, and may have failed.
-ledger_allows() {
-  local now time ca host outcome issued=() failed=() again=0
-  now="$(date +%s)"
-  WHY="The ledger of orders, $ORDERS, cannot be read, so no certificate is ordered."
-  settle_ledger "$now" || return
-  while read -r time ca host outcome; do
-    [[ "$ca $host" == "$CA $HOST" ]] || continue
-    [[ "$outcome" == failed ]] || ((time <= now - WEEK)) || issued+=("$time")
-    [[ "$outcome" == issued ]] || ((time <= now - HOUR)) || failed+=("$time")
-  done < <(read_ledger)
-  if ((${#issued[@]} >= ORDERS_PER_WEEK)); then
-    again=$((issued[-ORDERS_PER_WEEK] + WEEK))
-    WHY="${#issued[@]} certificates for $HOST were ordered within seven days"
-  fi
-  if ((${#failed[@]} >= FAILURES_PER_HOUR && failed[-FAILURES_PER_HOUR] + HOUR > again)); then
-    again=$((failed[-FAILURES_PER_HOUR] + HOUR))
-    WHY="${#failed[@]} orders of a certificate for $HOST failed within an hour"
-  fi
-  ((again == 0)) && return
-  WHY+=". The CA would refuse more; the next try is possible at $(time_in_words "$again")."
-  return 1
-}
-
-# Leaves out what is too old to count and what cannot be read. A time to come is from a clock that was wrong: it counts
-# from now on, or it would count for ever.
-settle_ledger() {
-  local settled
-  settled="$(read_ledger | awk -v now="$1" -v week="$WEEK" '
-    NF == 4 && $1 ~ /^[0-9]+$/ && $4 ~ /^(ordered|issued|failed)$/ {
-      if ($1 > now) $1 = now
-      if ($1 > now - week) print
-    }' | sort --numeric-sort)" || return
-  [[ "$settled" == "$(read_ledger)" ]] || write_ledger "$settled"
-}
-
-note_order() {
-  write_ledger "$(read_ledger && echo "$(date +%s) $CA $HOST ordered")"
-}
-
-# note_outcome issued|failed: of the last order. The lock is held, so it is ours.
-note_outcome() {
-  write_ledger "$(read_ledger | sed --expression "\$ s/ordered\$/$1/")"
-}
-
-read_ledger() {
-  [[ ! -e "$ORDERS" ]] || cat "$ORDERS"
-}
-
-# Whole or not at all, also when the power goes.
-write_ledger() {
-  { printf '%s\n' "$1" >"$ORDERS.new" && sync "$ORDERS.new" && mv "$ORDERS.new" "$ORDERS" && sync "$CERTIFICATES"; } \
-    2>/dev/null || {
-    WHY="The order of a certificate cannot be noted in $ORDERS, so none is made. Is the data disk full?"
-    return 1
-  }
-}
-
-# --- a folder with fullchain.pem and privkey.pem ---
-
-# What makes it useless for HOST, in words; nothing when it is good. Whether it is over is asked elsewhere.
-wrong_with() {
-  local chain="$1/fullchain.pem" key="$1/privkey.pem" of_chain of_key
-  [[ -s "$chain" ]] || { echo "fullchain.pem is missing or empty"; return; }
-  [[ -s "$key" ]] || { echo "privkey.pem is missing or empty"; return; }
-  of_chain="$(key_of_chain "$chain" 2>/dev/null)" || { echo "fullchain.pem cannot be read"; return; }
-  of_key="$(openssl pkey -pubout -passin pass: -in "$key" 2>/dev/null)" ||
-    { echo "privkey.pem cannot be read (it must not have a password)"; return; }
-  [[ "$of_chain" == "$of_key" ]] || { echo "privkey.pem is not the key of fullchain.pem"; return; }
-  covers_host "$chain" || echo "it is not for $HOST"
-}
-
-key_of_chain() {
-  # Reads the whole chain, where `x509` stops after the first certificate.
-  openssl crl2pkcs7 -nocrl -certfile "$1" -out /dev/null && openssl x509 -noout -pubkey -in "$1"
-}
-
-covers_host() {
-  local check=-checkhost
-  [[ -n "$DOMAIN_NAME" ]] || check=-checkip
-  # Its exit status says nothing.
-  openssl x509 -noout "$check" "$HOST" -in "$1" 2>/dev/null | grep --quiet "does match certificate"
-}
-
-# Puts it in use; nginx takes it up with its next rendering.
-serve_from() {
-  ln --symbolic --force --no-dereference "$1" "$SERVED.new"
-  mv --no-target-directory "$SERVED.new" "$SERVED"
-}
-
-is_over() {
-  (($(end_of "$1") <= $(date +%s)))
-}
-
-# One that is not valid yet comes from a clock that was right when ours is not: it is used.
-is_due() {
-  local end life left
-  end="$(end_of "$1")"
-  life=$((end - $(start_of "$1")))
-  left=$((end - $(date +%s)))
-  ((life <= SHORT_LIFE ? left * 2 < life : left * 3 < life))
-}
-
-start_of() {
-  date --date "$(openssl x509 -noout -startdate -in "$1/fullchain.pem" | cut --delimiter = --fields 2)" +%s
-}
-
-end_of() {
-  date --date "$(openssl x509 -noout -enddate -in "$1/fullchain.pem" | cut --delimiter = --fields 2)" +%s
-}
-
-end_in_words() {
-  time_in_words "$(end_of "$1")"
-}
-
-time_in_words() {
-  date --utc --date "@$1" +'%F %R UTC'
 }
 
 # Run as a program: with the boot's own script, and what the boot was told.
