@@ -42,7 +42,6 @@ inWorld('a disk that holds something else is told of, and not one byte of it is 
   await reads(page, 'main', /could not set itself up/);
   await reads(page, 'main', /its byte 3145728 is not zero/);
   await reads(page, 'main', /Not a byte of it was changed/);
-  await page.screenshot({ path: join(world.dir, 'failed.png') });
   await world.vm.isOff(60_000);
   assert.equal(await digest(image), before);
 });
