@@ -11,7 +11,7 @@ locals {
 resource "google_firestore_database" "default" {
   project     = var.project
   name        = "(default)"
-  location_id = var.location
+  location_id = var.region
   type        = "FIRESTORE_NATIVE"
 
   # It remembers who pays for what. Neither Terraform nor the console takes it away.

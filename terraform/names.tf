@@ -1,0 +1,23 @@
+# Names and addresses that several files need before the things exist which bear them.
+
+data "google_project" "this" {
+  project_id = var.project
+}
+
+locals {
+  # Cloud Run gives each service this address beside the one with chance in it. It is known beforehand, so that the services
+  # can be told of each other in one go.
+  url = { for name in ["auth", "lifecycle", "reaper"] : name => "https://pilotlight-${name}-${data.google_project.this.number}.${var.region}.run.app" }
+
+  # Where people find the page.
+  page_origin = var.page_domain == null ? local.url.auth : "https://${var.page_domain}"
+
+  # Google's own accounts, which act for the project.
+  agent = {
+    pubsub    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    scheduler = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
+  }
+
+  # Written into a secret where nobody has said one, which happens only while its version stays as it is (ADR 11).
+  unsaid = "unsaid"
+}
