@@ -12,6 +12,12 @@ locals {
   # Where people find the page.
   page_origin = var.page_domain == null ? local.url.auth : "https://${var.page_domain}"
 
+  # The keys that sign-ins and tickets are checked by. auth publishes them, and with a domain can be reached by it only.
+  jwks_url = "${local.page_origin}/.well-known/jwks.json"
+
+  # A resource of Compute Engine that belongs to a workspace. Conditions know no labels, but names.
+  is_machine = join(" || ", [for kind in ["instances", "disks"] : "resource.name.extract(\"/${kind}/{name}\").startsWith(\"comfyui-\")"])
+
   # Google's own accounts, which act for the project.
   agent = {
     pubsub    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
