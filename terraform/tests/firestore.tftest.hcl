@@ -1,8 +1,3 @@
-variables {
-  project  = "pilotlight-test"
-  location = "us-central1"
-}
-
 run "what_expires_is_deleted_and_what_is_not_asked_for_is_not_indexed" {
   command = plan
 
@@ -25,13 +20,19 @@ run "what_expires_is_deleted_and_what_is_not_asked_for_is_not_indexed" {
     condition     = length(google_firestore_index.composite) == length(local.firestore.composite)
     error_message = "each composite index once"
   }
-}
-
-run "the_database_is_not_deleted_by_mistake" {
-  command = plan
 
   assert {
     condition     = google_firestore_database.default.delete_protection_state == "DELETE_PROTECTION_ENABLED"
     error_message = "delete protection"
+  }
+
+  assert {
+    condition     = google_firestore_database.default.deletion_policy == "PREVENT"
+    error_message = "terraform destroy refuses"
+  }
+
+  assert {
+    condition     = google_firestore_backup_schedule.daily.retention == "604800s" && length(google_firestore_backup_schedule.daily.daily_recurrence) == 1
+    error_message = "a backup each day, kept for a week"
   }
 }
