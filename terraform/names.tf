@@ -18,7 +18,9 @@ locals {
   # A resource of Compute Engine that belongs to a workspace. Conditions know no labels, but names.
   is_machine = join(" || ", [for kind in ["instances", "disks"] : "resource.name.extract(\"/${kind}/{name}\").startsWith(\"comfyui-\")"])
 
-  # Google's own accounts, which act for the project.
+  # Google's own accounts, which act for the project. Each is made when its API is first used, and in a new project that may
+  # be later than the first binding that names it. `deploy` asks for both beforehand (gcloud beta services identity create);
+  # the resource for that, google_project_service_identity, is in no provider but google-beta.
   agent = {
     pubsub    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
     scheduler = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"

@@ -1,5 +1,9 @@
 # What the owner needs next, and what a script asks for. Nothing here is secret.
 
+locals {
+  first_password_command = "gcloud secrets versions access latest --secret=${google_secret_manager_secret.secret["first-password"].secret_id} --project=${var.project}"
+}
+
 output "page_url" {
   description = "Where people find the page."
   value       = local.page_origin
@@ -7,7 +11,7 @@ output "page_url" {
 
 output "first_password_command" {
   description = "Shows the first user's password."
-  value       = "gcloud secrets versions access latest --secret=${google_secret_manager_secret.secret["first-password"].secret_id} --project=${var.project}"
+  value       = local.first_password_command
 }
 
 output "image_repository" {
@@ -26,10 +30,10 @@ output "next_steps" {
   value = <<-EOT
     1. Open ${local.page_origin}
     2. Sign in as admin. The password:
-         gcloud secrets versions access latest --secret=pilotlight-first-password --project=${var.project}
+         ${local.first_password_command}
     3. Press Start. The first start of a workspace installs ComfyUI, which takes some minutes.
 
-    Alerts go to ${var.owner_email}. Google asks there for a confirmation once, if at all.
+    Alerts go to ${var.owner_email}.
     What is running:   gcloud compute instances list --project=${var.project} --filter=labels.pilotlight-workspace:*
     What was told:     gcloud logging read 'resource.labels.service_name:pilotlight' --project=${var.project} --limit=20
   EOT

@@ -1,9 +1,5 @@
 # What all subscriptions with push have in common: who signs, where messages end that nobody takes, and what Google's own
 # account for Pub/Sub must be allowed for it.
-#
-# That account is made at the API's first use, and in a new project that may be later than the first binding that names
-# it. `deploy` asks for it beforehand (gcloud beta services identity create --service pubsub.googleapis.com); the resource
-# for that, google_project_service_identity, is in no provider but google-beta.
 
 # Signs the token that lifecycle checks. It may do nothing else.
 resource "google_service_account" "push" {
