@@ -147,3 +147,8 @@ output "workspaces" {
     doctor = "gcloud compute ssh ${name} --project ${var.project} --zone ${place.zone} --tunnel-through-iap --command 'sudo pilotlight doctor'"
   } }
 }
+
+output "instance_ids" {
+  description = "By instance: the number by which Google's logs know it."
+  value       = { for name, it in google_compute_instance.placement : name => it.instance_id }
+}
