@@ -55,8 +55,8 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(!can(regex("^[a-z][a-z0-9-]{0,29}$", id)))])
-    error_message = "These are no ids of workspaces: ${join(", ", [for id, it in var.workspaces : id if !can(regex("^[a-z][a-z0-9-]{0,29}$", id))])}. An id has 1 to 30 of a-z, 0-9 and hyphens, a letter first; what people read is its title."
+    condition     = alltrue([for id, it in var.workspaces : !(!can(regex("^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$", id)))])
+    error_message = "These are no ids of workspaces: ${join(", ", [for id, it in var.workspaces : id if !can(regex("^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$", id))])}. An id has 1 to 30 of a-z, 0-9 and hyphens, a letter first and no hyphen last; what people read is its title."
   }
 
   validation {
