@@ -1,6 +1,9 @@
 //! The contract of `Compute`, kept by the client that runs in production against the pocket cloud's Compute Engine. The
 //! same suite holds the fake in memory, so a test that uses the fake tests what the emulator does.
 
+#[path = "compute_contract/recorded.rs"]
+mod recorded;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,9 @@ use platform::clock::ManualClock;
 use platform::compute::google::{GoogleCompute, GoogleComputeConfig};
 use platform::compute::{Compute, WORKSPACE_LABEL};
 use platform::contract::compute::{ComputeHarness, compute_contract, compute_contract_workspace};
+use platform::contract::permissions;
+
+use crate::recorded::{Record, Recorded, Wire};
 
 /// Longer than anything in the emulator's timings takes.
 const EVERYTHING: Duration = Duration::from_secs(3600);
@@ -19,22 +25,23 @@ const EVERYTHING: Duration = Duration::from_secs(3600);
 struct Harness {
     emulator: Emulator,
     clock: ManualClock,
-    compute: GoogleCompute,
+    compute: Recorded,
 }
 
 impl Harness {
-    async fn new() -> Self {
+    async fn new(record: Record) -> Self {
         let clock = ManualClock::at(Timestamp::from_seconds(1_763_800_000));
         let config = cloud_of(&compute_contract_workspace());
         let machines = Arc::new(RecordingMachines::default());
         let emulator = Emulator::start(config, Arc::new(clock.clone()), machines).await.expect("an emulator");
+        let wire = Wire::to(emulator.endpoint()).await;
         let compute = GoogleCompute::new(GoogleComputeConfig {
             project: "local".to_owned(),
-            endpoint: Some(emulator.endpoint()),
+            endpoint: Some(wire.url()),
             anonymous: true,
             call_limit: Duration::from_secs(20),
         });
-        Self { emulator, clock, compute }
+        Self { emulator, clock, compute: Recorded::new(compute, wire, record) }
     }
 }
 
@@ -85,5 +92,10 @@ impl ComputeHarness for Harness {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_production_client_keeps_the_contract_against_the_emulator() {
     let limit = Duration::from_secs(120);
-    tokio::time::timeout(limit, compute_contract(Harness::new)).await.expect("the contract within its time limit");
+    let record = Record::default();
+    let contract = compute_contract(async || Harness::new(Arc::clone(&record)).await);
+    tokio::time::timeout(limit, contract).await.expect("the contract within its time limit");
+    // The suite takes every way through the client, so this is all that it ever asks for.
+    let made = record.lock().expect("nobody holds it any more").clone();
+    assert_eq!(made, permissions::of_traits(&["Compute"]), "permissions.json, by which the functions' rights are given");
 }

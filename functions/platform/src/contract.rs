@@ -5,6 +5,7 @@
 
 pub mod compute;
 pub mod emulator;
+pub mod permissions;
 pub mod queue;
 pub mod signin;
 pub mod store;

@@ -9,6 +9,7 @@ pub(crate) mod schema;
 mod usage;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::connection::{Client, Connection, client};
-use self::usage::Meter;
+use self::usage::{Meter, is_deletion};
 pub use self::usage::Usage;
 pub(crate) use self::verdict::CallError;
 use self::verdict::{Verdict, verdict};
@@ -101,6 +102,11 @@ impl Firestore {
         self.meter.usage()
     }
 
+    /// The calls that were made since it was opened, by their names in `permissions.json`.
+    pub fn called(&self) -> BTreeSet<&'static str> {
+        self.meter.called()
+    }
+
     /// Full name of a document, or of the collection that a path of odd length leads to.
     pub(crate) fn name(&self, path: &[&str]) -> String {
         let FirestoreConfig { project, database, .. } = &self.config;
@@ -117,6 +123,7 @@ impl Firestore {
         // Asked for as a batch of one: there, a document that is missing is no error, and a database that is missing is.
         let documents = vec![name.to_owned()];
         let request = BatchGetDocumentsRequest { database: self.database(), documents, ..Default::default() };
+        self.meter.calls("firestore.batchGetDocuments");
         let got = self.call(WHAT, |mut client| {
             let request = request.clone();
             async move {
@@ -141,6 +148,9 @@ impl Firestore {
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<Option<UpdateTime>, CallError> {
         const WHAT: &str = "saving";
         let request = CommitRequest { database: self.database(), writes, ..CommitRequest::default() };
+        for write in &request.writes {
+            self.meter.calls(if is_deletion(write) { "firestore.commit.delete" } else { "firestore.commit.update" });
+        }
         let saved = self.call(WHAT, |mut client| {
             let request = request.clone();
             async move { client.commit(request).await }
@@ -156,6 +166,7 @@ impl Firestore {
         let parent = self.name(&path).trim_end_matches('/').to_owned();
         let query_type = Some(QueryType::StructuredQuery(query.query));
         let request = RunQueryRequest { parent, query_type, ..RunQueryRequest::default() };
+        self.meter.calls("firestore.runQuery");
         let documents = self.call(query.what, |mut client| {
             let request = request.clone();
             async move {
@@ -284,6 +295,15 @@ pub(crate) fn value(value_type: ValueType) -> Value {
 mod tests {
     use super::schema::{RUNS, WORKSPACES};
     use super::*;
+
+    /// Whoever makes another call notes it, and gives its rights to whom it needs: see `permissions.json`.
+    #[test]
+    fn no_other_calls_are_made_than_those_that_are_noted() {
+        let source = include_str!("firestore.rs").split("mod tests").next().unwrap();
+        let made: BTreeSet<&str> =
+            source.split("client.").skip(1).filter_map(|rest| Some(rest.split_once("(request)")?.0)).collect();
+        assert_eq!(made, BTreeSet::from(["batch_get_documents", "commit", "run_query"]));
+    }
 
     #[test]
     fn names_are_full_paths() {

@@ -1,7 +1,9 @@
 //! What Firestore has been used for, counted as it bills.
 
+use std::collections::BTreeSet;
 use std::ops::Sub;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use firestore::gcloud_sdk::google::firestore::v1::Write;
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
@@ -42,9 +44,20 @@ pub(super) struct Meter {
     writes: AtomicU64,
     deletes: AtomicU64,
     tries_again: AtomicU64,
+    calls: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Meter {
+    /// A call is about to be made; `call` is its name in `permissions.json`.
+    pub(super) fn calls(&self, call: &'static str) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call);
+    }
+
+    /// Every call that was made.
+    pub(super) fn called(&self) -> BTreeSet<&'static str> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn usage(&self) -> Usage {
         Usage {
             reads: self.reads.load(Ordering::Relaxed),
@@ -63,8 +76,7 @@ impl Meter {
 
     /// `writes` were made.
     pub(super) fn written(&self, what: &str, writes: &[Write]) {
-        let deleted = |write: &&Write| matches!(write.operation, Some(Operation::Delete(_)));
-        let deletes = writes.iter().filter(deleted).count() as u64;
+        let deletes = writes.iter().filter(|write| is_deletion(write)).count() as u64;
         let writes = writes.len() as u64 - deletes;
         self.writes.fetch_add(writes, Ordering::Relaxed);
         self.deletes.fetch_add(deletes, Ordering::Relaxed);
@@ -75,4 +87,9 @@ impl Meter {
     pub(super) fn tried_again(&self) {
         self.tries_again.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Deleting takes another right than writing.
+pub(super) fn is_deletion(write: &Write) -> bool {
+    matches!(write.operation, Some(Operation::Delete(_)))
 }

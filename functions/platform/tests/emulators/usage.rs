@@ -1,13 +1,17 @@
-//! What each operation costs, as Firestore bills, and what has expired but is not deleted yet.
+//! What each operation costs, as Firestore bills, which calls it makes, and what has expired but is not deleted yet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{Record, Seconds, THROTTLE, Timestamp, WorkspaceId};
-use platform::contract::emulator::Emulator;
+use platform::contract::emulator::{Emulator, project};
 use platform::contract::store::run_numbered;
-use platform::firestore::{Firestore, Usage};
+use platform::contract::permissions;
+use platform::firestore::{Firestore, FirestoreConfig, Usage};
 use platform::signin::{FirestoreSigninStore, SigninStore};
 use platform::store::{DueCursor, FirestoreStore, Save, WorkspaceStore};
+
+use crate::cut_wire::CutWire;
 
 const NOTHING: Usage = Usage { reads: 0, writes: 0, deletes: 0, tries_again: 0 };
 
@@ -114,4 +118,52 @@ async fn what_has_expired_counts_for_nothing_though_it_is_not_deleted_yet() {
     assert_eq!(THROTTLE.retry_after(&old, after), None, "what has expired keeps nobody out");
     store.note_failure("account:admin", THROTTLE, after).await.unwrap();
     assert_eq!(store.attempts("account:admin").await.unwrap().failed_at, [after], "nor does it add to what is new");
+}
+
+#[tokio::test]
+async fn each_operation_makes_the_calls_that_its_rights_are_reckoned_by() {
+    let Some(emulator) = Emulator::firestore().await else { return };
+    let wire = CutWire::to(emulator.address()).await;
+    let mut made = BTreeMap::new();
+    let fresh = || {
+        let config = FirestoreConfig { endpoint: Some(wire.url()), ..FirestoreConfig::new(project()) };
+        Arc::new(Firestore::new(config))
+    };
+    let mut note = |method: &str, database: &Firestore| {
+        let called: BTreeSet<String> = database.called().into_iter().map(str::to_owned).collect();
+        made.insert(method.to_owned(), called);
+    };
+
+    let (id, record, now) = (WorkspaceId::parse("main").unwrap(), Record::default(), Timestamp::from_seconds(0));
+    let (database, run) = (fresh(), run_numbered(1));
+    let store = FirestoreStore::new(Arc::clone(&database));
+    let save = Save { id: &id, record: &record, seen: None, due_at: None, ended: Some(&run) };
+    // Its longest way: the answer is lost, and the store looks whether the save is its own.
+    wire.cut_at_next_answer();
+    store.save(save).await.unwrap();
+    assert!(wire.has_struck());
+    note("WorkspaceStore::save", &database);
+    for method in ["load", "due", "runs"] {
+        let database = fresh();
+        let store = FirestoreStore::new(Arc::clone(&database));
+        match method {
+            "load" => drop(store.load(&id).await.unwrap()),
+            "due" => drop(store.due(now, None, 1).await.unwrap()),
+            _ => drop(store.runs(&id, None, 1).await.unwrap()),
+        }
+        note(&format!("WorkspaceStore::{method}"), &database);
+    }
+    for method in ["attempts", "note_failure", "forgive", "revoke", "is_revoked"] {
+        let database = fresh();
+        let store = FirestoreSigninStore::new(Arc::clone(&database));
+        match method {
+            "attempts" => drop(store.attempts("key").await.unwrap()),
+            "note_failure" => store.note_failure("key", THROTTLE, now).await.unwrap(),
+            "forgive" => store.forgive("key").await.unwrap(),
+            "revoke" => store.revoke("token", now).await.unwrap(),
+            _ => drop(store.is_revoked("token").await.unwrap()),
+        }
+        note(&format!("SigninStore::{method}"), &database);
+    }
+    assert_eq!(made, permissions::of_traits(&["WorkspaceStore", "SigninStore"]));
 }
