@@ -1,6 +1,6 @@
 # What is refused before anything is planned. Each of these is wrong in one thing, so that nothing else refuses it: what is
-# right but for that is in vm.tftest.hcl. What the owner reads is in workspaces.tf. Only one kind of
-# resource is planned, since each plan takes its time.
+# right but for that is in vm.tftest.hcl. What the owner reads is in workspaces.tf. One kind of resource is planned, which
+# hangs on the workspaces and on little else, since each plan takes its time.
 
 run "no_workspace" {
   command = plan

@@ -46,9 +46,10 @@ is_loopback() {
 }
 
 # Asked from the VM itself, a connection to its external address goes by Google's network and its firewall rules, as one
-# that comes from that address. It says nothing of a rule that lets in some addresses only, so it cannot fail.
+# that comes from that address. It says nothing of a rule that lets in some addresses only, so it cannot fail. The rules
+# are Terraform's (terraform/network.tf).
 check_firewall() {
-  local port scheme address heard
+  local port scheme rule address heard for_some=""
   needs EXTERNAL_IP || return
   for port in 80 443; do
     heard=""
@@ -60,14 +61,24 @@ check_firewall() {
       continue
     }
     scheme=http
-    ((port == 80)) || scheme=https
+    rule=pilotlight-http
+    ((port == 80)) || {
+      scheme=https
+      rule="pilotlight-https-$WORKSPACE"
+    }
     ask --insecure --max-time 5 "$scheme://$EXTERNAL_IP/healthz"
-    if [[ "$STATUS" == 000 ]]; then
+    if [[ "$STATUS" == 000 && "$port" == 443 && -n "$ALLOWED_IP" ]]; then
+      for_some=yes
+    elif [[ "$STATUS" == 000 ]]; then
       warn "port $port of $EXTERNAL_IP is not reached from the VM itself: $WHY" \
-        "Ask from elsewhere: curl $scheme://$HOST/healthz. If that gets no answer either, no firewall rule lets \
-port $port in: gcloud compute firewall-rules list"
+        "Ask from elsewhere: curl $scheme://$HOST/healthz. If that gets no answer either, the firewall rule $rule \
+does not let port $port in (gcloud compute firewall-rules describe $rule): run terraform apply."
     fi
   done
+  [[ -z "$for_some" ]] || {
+    ok "port 80 of $EXTERNAL_IP is reached from the VM itself, and 443 lets in allowed_ip, where the VM is not"
+    return
+  }
   ok "ports 80 and 443 of $EXTERNAL_IP are reached from the VM itself; from elsewhere, ask: curl http://$HOST/healthz"
 }
 

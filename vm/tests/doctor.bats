@@ -570,10 +570,15 @@ clock_of_control_plane() {
   answer http GET-healthz 403
   says firewall ok "curl http://$HOST_NAME/healthz"
   answer http GET-healthz hang
-  says firewall warn "port 80 of $WELL_KNOWN is not reached from the VM itself" "firewall-rules list"
+  says firewall warn "port 80 of $WELL_KNOWN is not reached from the VM itself" "firewall-rules describe pilotlight-http)"
   answer http GET-healthz 200
+  answer https GET-healthz hang
+  attribute_is allowed_ip 198.51.100.0/24
+  says firewall ok "443 lets in allowed_ip, where the VM is not"
+  attribute_is_missing allowed_ip
   external_ip_is 203.0.113.99
-  says firewall warn "port 443 of 203.0.113.99 is not reached" "curl https://$HOST_NAME/healthz"
+  says firewall warn "port 443 of 203.0.113.99 is not reached" \
+    "curl https://$HOST_NAME/healthz. If that gets no answer either, the firewall rule pilotlight-https-main does not"
   stub ss 'echo "LISTEN 0 5 127.0.0.1:80 0.0.0.0:*"; echo "LISTEN 0 5 [::]:443 [::]:*"'
   says firewall FAIL "nothing listens on port 80" "systemctl status nginx"
 }
