@@ -1,11 +1,19 @@
-# What the owner is told, and by what. Applied, because the policies name each other's things by ids; nothing is made.
+# What the owner is told, and by what.
 
 variables {
   billing_account = "012345-6789AB-CDEF01"
   monthly_budget  = 30
 }
 
+override_resource {
+  target          = google_monitoring_notification_channel.owner
+  override_during = plan
+  values          = { id = "owner" }
+}
+
 run "the_owner_is_told" {
+  command = plan
+
   assert {
     condition     = google_monitoring_notification_channel.owner.type == "email" && google_monitoring_notification_channel.owner.labels.email_address == "owner@example.com"
     error_message = "by e-mail"
