@@ -20,7 +20,7 @@ locals {
         workspace        = place.workspace
         control_url      = local.url["lifecycle"]
         control_audience = local.url["lifecycle"]
-        jwks_url         = "${local.url["auth"]}/.well-known/jwks.json"
+        jwks_url         = local.jwks_url
         page_origin      = local.page_origin
         bundle_url       = "gs://${google_storage_bucket.vm.name}/vm/${var.bundle_sha256}.tar.gz"
         bundle_sha256    = var.bundle_sha256

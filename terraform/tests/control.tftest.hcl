@@ -166,7 +166,7 @@ run "as_most_people_have_it" {
   # Predefined roles: those of one permission, what Pub/Sub asks for itself, and who may look at the page's bucket.
   assert {
     condition = length(setsubtract(flatten([for it in fileset(".", "*.tf") : regexall("\"(roles/[^\"]+)\"", file(it))]), [
-      "roles/iam.serviceAccountOpenIdTokenCreator", "roles/pubsub.publisher", "roles/pubsub.subscriber", "roles/storage.objectViewer",
+      "roles/iam.serviceAccountOpenIdTokenCreator", "roles/pubsub.publisher", "roles/pubsub.subscriber", "roles/storage.legacyObjectReader",
     ])) == 0 && google_service_account_iam_member.push_signer.role == google_service_account_iam_member.sweep_signer.role
     error_message = "No predefined role but those four, and no basic one (owner, editor, viewer)."
   }

@@ -22,3 +22,8 @@ workspaces = {
     placements = [{ zone = "us-central1-a", machine_type = "n1-standard-4", accelerator = "nvidia-tesla-t4" }]
   }
 }
+
+# An apply of the tests asks for them; whatever they are, nothing keeps them.
+signing_key    = "a key that is in no state"
+users          = "users that are in no state"
+first_password = "a password that is in no state"
