@@ -19,8 +19,8 @@ locals {
   is_machine = join(" || ", [for kind in ["instances", "disks"] : "resource.name.extract(\"/${kind}/{name}\").startsWith(\"comfyui-\")"])
 
   # Google's own accounts, which act for the project. Each is made when its API is first used, and in a new project that may
-  # be later than the first binding that names it. `deploy` asks for both beforehand (gcloud beta services identity create);
-  # the resource for that, google_project_service_identity, is in no provider but google-beta.
+  # be later than the first binding that names it: `gcloud beta services identity create --service pubsub.googleapis.com`
+  # makes it at once. The resource for that, google_project_service_identity, is in no provider but google-beta.
   agent = {
     pubsub    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
     scheduler = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
