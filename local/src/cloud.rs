@@ -53,6 +53,7 @@ pub(crate) fn workspace(args: &Args, gateway_ports: &HashMap<String, u16>) -> an
     Ok(Workspace {
         id: WorkspaceId::parse(names::WORKSPACE)?,
         title: "ComfyUI".to_owned(),
+        members: None,
         placements,
         disk: Some(names::DISK.to_owned()),
         calendar: Calendar::default(),

@@ -112,6 +112,7 @@ fn declared_workspace(workspace: &Workspace) -> WorkspaceConfig {
     WorkspaceConfig {
         id: workspace.id.to_string(),
         title: workspace.title.clone(),
+        members: workspace.members.clone(),
         placements: workspace.placements.iter().map(declared_placement).collect(),
         disk: workspace.disk.clone(),
         time_zone: Some(workspace.calendar.zone().to_owned()),
@@ -171,6 +172,7 @@ mod tests {
         let renamed = |place: &Placement| Placement { instance: format!("{}-2", place.instance), ..place.clone() };
         let second = Workspace {
             id: WorkspaceId::parse("second").unwrap(),
+            members: Some(vec!["ada".to_owned()]),
             placements: workspace.placements.iter().map(renamed).collect(),
             ..workspace.clone()
         };

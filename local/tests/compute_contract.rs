@@ -97,5 +97,9 @@ async fn the_production_client_keeps_the_contract_against_the_emulator() {
     tokio::time::timeout(limit, contract).await.expect("the contract within its time limit");
     // The suite takes every way through the client, so this is all that it ever asks for.
     let made = record.lock().expect("nobody holds it any more").clone();
-    assert_eq!(made, permissions::of_traits(&["Compute"]), "permissions.json, by which the functions' rights are given");
+    assert_eq!(
+        made,
+        permissions::of_traits(&["Compute"]),
+        "permissions.json, by which the functions' rights are given"
+    );
 }

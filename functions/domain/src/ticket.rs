@@ -106,6 +106,7 @@ mod tests {
         Workspace {
             id: WorkspaceId::parse("main").unwrap(),
             title: String::new(),
+            members: None,
             placements: vec![placement("a"), placement("b")],
             disk: None,
             calendar: Calendar::default(),

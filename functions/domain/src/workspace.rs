@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::calendar::Calendar;
 use crate::cost::MicroUsd;
+use crate::session::Role;
 use crate::time::Seconds;
 
 /// A workspace's short name: 1 to 30 of `a-z 0-9 -`, beginning with a letter.
@@ -72,6 +73,8 @@ pub struct Placement {
 pub struct Workspace {
     pub id: WorkspaceId,
     pub title: String,
+    /// Names of the users who may see and use it; `None` for everybody who may sign in.
+    pub members: Option<Vec<String>>,
     /// In order of preference; never empty.
     pub placements: Vec<Placement>,
     /// The regional data disk that moves between placements; `None` where the only placement keeps its own.
@@ -82,6 +85,12 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// Whether it is there for this user. To everybody else it is as if it did not exist; admins see all there are.
+    pub fn admits(&self, user: &str, role: Role) -> bool {
+        let is_member = |members: &Vec<String>| members.iter().any(|member| member == user);
+        role == Role::Admin || self.members.as_ref().is_none_or(is_member)
+    }
+
     /// The placement carried by `instance`.
     pub fn placement(&self, instance: &str) -> Option<&Placement> {
         self.placements.iter().find(|placement| placement.instance == instance)

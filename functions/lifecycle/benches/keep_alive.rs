@@ -50,6 +50,7 @@ fn workspace() -> Workspace {
     Workspace {
         id: WorkspaceId::parse("main").unwrap(),
         title: "ComfyUI".into(),
+        members: None,
         placements: vec![Placement {
             instance: "comfy-a".into(),
             zone: "us-central1-a".into(),

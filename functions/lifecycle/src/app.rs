@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::extract::FromRef;
+use axum::http::StatusCode;
 use domain::{Event, Record, Timestamp, Workspace, WorkspaceId, decide};
 use platform::clock::Clock;
 use platform::compute::Compute;
 use platform::identity::keys::SigningKey;
 use platform::queue::Queue;
 use platform::store::{SaveError, WorkspaceStore, save_decision};
-use service::{ApiError, Gate, OidcGate, Result, log_turn};
+use service::{ApiError, Gate, OidcGate, Result, SignedIn, log_turn};
 
 use crate::refusal::refuse;
 use crate::worker::Worker;
@@ -81,12 +82,19 @@ impl App {
         &self.worker
     }
 
-    /// The declared workspace of this name.
-    pub(crate) fn workspace(&self, name: &str) -> Result<&Arc<Workspace>> {
-        WorkspaceId::parse(name).ok().and_then(|id| self.workspaces.get(&id)).ok_or_else(|| {
-            ApiError::new(axum::http::StatusCode::NOT_FOUND, "no_such_workspace", "There is no such workspace")
-                .hint("GET /api/workspaces lists those there are.")
-        })
+    /// The workspaces that are there for whoever asks.
+    pub(crate) fn workspaces_of(&self, user: &SignedIn) -> impl Iterator<Item = &Arc<Workspace>> {
+        self.workspaces.values().filter(|workspace| is_there_for(user, workspace))
+    }
+
+    /// The workspace of this name, if it is there for whoever asks. What a person asks for is found here and nowhere else.
+    pub(crate) fn workspace(&self, user: &SignedIn, name: &str) -> Result<&Arc<Workspace>> {
+        self.declared(name).ok().filter(|workspace| is_there_for(user, workspace)).ok_or_else(no_such_workspace)
+    }
+
+    /// The declared workspace of this name, for machines.
+    pub(crate) fn declared(&self, name: &str) -> Result<&Arc<Workspace>> {
+        WorkspaceId::parse(name).ok().and_then(|id| self.workspaces.get(&id)).ok_or_else(no_such_workspace)
     }
 
     /// The record as it is.
@@ -131,4 +139,13 @@ impl App {
             tracing::error!(workspace = %id, error = format!("{error:#}"), "a nudge was not taken; the next sweep repeats it");
         }
     }
+}
+
+fn is_there_for(user: &SignedIn, workspace: &Workspace) -> bool {
+    workspace.admits(&user.0.user, user.0.role)
+}
+
+fn no_such_workspace() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "no_such_workspace", "There is no such workspace")
+        .hint("GET /api/workspaces lists those there are.")
 }

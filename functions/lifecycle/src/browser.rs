@@ -23,10 +23,10 @@ const LOADS_AT_ONCE: usize = 16;
 const RUNS_PER_PAGE: usize = 20;
 const RUNS_PER_PAGE_MAX: usize = 100;
 
-/// All workspaces.
+/// All workspaces that are there for whoever asks.
 #[utoipa::path(get, path = "/api/workspaces", responses((status = 200, body = WorkspacesReply)))]
-pub(crate) async fn list(_user: SignedIn, State(app): State<App>) -> Result<Json<WorkspacesReply>> {
-    let all: Vec<_> = app.workspaces.values().cloned().collect();
+pub(crate) async fn list(user: SignedIn, State(app): State<App>) -> Result<Json<WorkspacesReply>> {
+    let all: Vec<_> = app.workspaces_of(&user).cloned().collect();
     let workspaces = stream::iter(all)
         .map(|workspace| {
             let app = app.clone();
@@ -42,12 +42,12 @@ pub(crate) async fn list(_user: SignedIn, State(app): State<App>) -> Result<Json
 #[utoipa::path(get, path = "/api/workspaces/{id}", params(("id" = String, Path)),
     responses((status = 200, body = WorkspaceView), (status = 304), (status = 404, body = wire::Problem)))]
 pub(crate) async fn show(
-    _user: SignedIn,
+    user: SignedIn,
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let workspace = app.workspace(&id)?;
+    let workspace = app.workspace(&user, &id)?;
     let view = view(&app, workspace, &app.look(workspace).await?);
     let tag = etag(&view);
     let fresh = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen == tag);
@@ -81,7 +81,7 @@ pub(crate) async fn stop(
 
 async fn wish(user: &SignedIn, app: &App, id: &str, event: Event) -> Result<(StatusCode, Json<WorkspaceView>)> {
     user.require(Act::Use)?;
-    let workspace = app.workspace(id)?;
+    let workspace = app.workspace(user, id)?;
     let applied = app.apply(workspace, event).await?;
     Ok((StatusCode::ACCEPTED, Json(view(app, workspace, &applied))))
 }
@@ -96,7 +96,7 @@ pub(crate) async fn extend(
     Body(body): Body<ExtendBody>,
 ) -> Result<Json<WorkspaceView>> {
     user.require(Act::Use)?;
-    let workspace = app.workspace(&id)?;
+    let workspace = app.workspace(&user, &id)?;
     let by = Seconds::minutes(u64::from(body.minutes));
     let applied = app.apply(workspace, Event::ExtendRequested { by }).await?;
     Ok(Json(view(&app, workspace, &applied)))
@@ -112,7 +112,7 @@ pub(crate) async fn keep_alive(
     Body(body): Body<KeepAliveBody>,
 ) -> Result<Json<WorkspaceView>> {
     user.require(Act::Use)?;
-    let workspace = app.workspace(&id)?;
+    let workspace = app.workspace(&user, &id)?;
     let now = app.parts.clock.now();
     let person_at = person_at(body, now, app.parts.clock.rate())?;
     let applied = app.apply(workspace, Event::KeepAlive { person_at }).await?;
@@ -144,7 +144,7 @@ pub(crate) async fn ticket(
     Path(id): Path<String>,
 ) -> Result<Json<TicketReply>> {
     user.require(Act::Use)?;
-    let workspace = app.workspace(&id)?;
+    let workspace = app.workspace(&user, &id)?;
     let Applied { record, now, .. } = app.look(workspace).await?;
     let ticket_id = uuid::Uuid::new_v4().to_string();
     let ticket = Ticket::grant(ticket_id, &user.0, &record, workspace, now)
@@ -168,7 +168,7 @@ pub(crate) struct RunsQuery {
 #[utoipa::path(get, path = "/api/workspaces/{id}/runs", params(("id" = String, Path), RunsQuery),
     responses((status = 200, body = RunsReply)))]
 pub(crate) async fn runs(
-    _user: SignedIn,
+    user: SignedIn,
     State(app): State<App>,
     Path(id): Path<String>,
     query: std::result::Result<Query<RunsQuery>, QueryRejection>,
@@ -179,7 +179,7 @@ pub(crate) async fn runs(
         let detail = format!("limit is {limit}; expected 1 to {RUNS_PER_PAGE_MAX}.");
         return Err(ApiError::bad_request("invalid_query", detail));
     }
-    let workspace = app.workspace(&id)?;
+    let workspace = app.workspace(&user, &id)?;
     // One more than asked for tells whether there is another page.
     let mut runs = app.parts.store.runs(&workspace.id, query.before, limit + 1).await?;
     let more = runs.len() > limit;

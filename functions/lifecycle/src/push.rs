@@ -23,7 +23,7 @@ pub(crate) async fn nudge(
 ) -> Result<StatusCode> {
     app.parts.push.check(&headers).await?;
     let Some(nudge) = payload::<Nudge>(envelope) else { return Ok(StatusCode::NO_CONTENT) };
-    match app.workspace(&nudge.workspace) {
+    match app.declared(&nudge.workspace) {
         Ok(workspace) => {
             app.worker.attend(&workspace.id).await.map_err(ApiError::unavailable)?;
         }

@@ -20,7 +20,7 @@ pub(crate) async fn heartbeat(
     Body(body): Body<HeartbeatBody>,
 ) -> Result<Json<HeartbeatReply>> {
     let identity = app.parts.vms.check(&headers).await?;
-    let workspace = app.workspace(&body.workspace)?;
+    let workspace = app.declared(&body.workspace)?;
     let (instance, instance_id) = speaker(&identity, &app.parts.project, workspace)?;
     let beat = read(&body, instance, instance_id, app.parts.clock.now())?;
     let mut applied = app.apply(workspace, Event::Heartbeat(beat)).await?;

@@ -27,8 +27,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::connection::{Client, Connection, client};
-use self::usage::{Meter, is_deletion};
 pub use self::usage::Usage;
+use self::usage::{Meter, is_deletion};
 pub(crate) use self::verdict::CallError;
 use self::verdict::{Verdict, verdict};
 

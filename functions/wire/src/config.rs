@@ -13,6 +13,9 @@ use crate::calendar::Calendars;
 pub struct WorkspaceConfig {
     pub id: String,
     pub title: String,
+    /// Names of the users who may see and use it; absent where everybody may who can sign in.
+    #[serde(default)]
+    pub members: Option<Vec<String>>,
     pub placements: Vec<PlacementConfig>,
     /// Name of the regional data disk; absent where the only placement keeps its own.
     #[serde(default)]
@@ -107,6 +110,7 @@ impl WorkspaceConfig {
         if self.placements.len() > 1 && self.disk.is_none() {
             return Err(wrong("several placements need one regional data disk: set `disk`".into()));
         }
+        self.members.as_deref().map_or(Ok(()), check_members).map_err(wrong)?;
         let placements =
             self.placements.into_iter().map(|place| place.placement().map_err(wrong)).collect::<Result<Vec<_>, _>>()?;
         let policy = self.limits.policy();
@@ -115,7 +119,8 @@ impl WorkspaceConfig {
             Some(zone) => calendars.of(zone).map_err(wrong)?,
             None => Calendar::default(),
         };
-        Ok(Workspace { id: id.clone(), title: self.title, placements, disk: self.disk, calendar, policy })
+        let Self { title, members, disk, .. } = self;
+        Ok(Workspace { id: id.clone(), title, members, placements, disk, calendar, policy })
     }
 }
 
@@ -143,6 +148,17 @@ impl PlacementConfig {
             price_date: self.price_date,
             origin: self.origin,
         })
+    }
+}
+
+/// Somebody must be left to whom the workspace is there, and a name that nobody can have is a slip of the keyboard.
+fn check_members(names: &[String]) -> Result<(), String> {
+    if names.is_empty() {
+        return Err("members is an empty list; expected names of users, or no `members` where all may use it".into());
+    }
+    match names.iter().find(|name| name.trim().is_empty()) {
+        Some(blank) => Err(format!("members has {blank:?}; expected names of users")),
+        None => Ok(()),
     }
 }
 
@@ -192,6 +208,21 @@ mod tests {
         assert_eq!(workspaces[0].placements[0].price_date, None);
         assert_eq!(workspaces[0].policy, Policy::default());
         assert_eq!(workspaces[0].calendar, Calendar::default());
+        assert_eq!(workspaces[0].members, None);
+    }
+
+    #[test]
+    fn a_workspace_may_name_its_members_and_then_has_one() {
+        let members = |list: serde_json::Value| one(|workspace| workspace["members"] = list.clone());
+        assert_eq!(members(serde_json::Value::Null).unwrap()[0].members, None);
+        let named = members(serde_json::json!(["ada", "eve"])).unwrap();
+        assert_eq!(named[0].members, Some(vec!["ada".to_owned(), "eve".to_owned()]));
+        let nobody = members(serde_json::json!([])).unwrap_err().to_string();
+        let told =
+            "workspace main: members is an empty list; expected names of users, or no `members` where all may use it";
+        assert_eq!(nobody, told);
+        let blank = members(serde_json::json!(["ada", " "])).unwrap_err().to_string();
+        assert_eq!(blank, "workspace main: members has \" \"; expected names of users");
     }
 
     #[test]

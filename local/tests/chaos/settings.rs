@@ -65,6 +65,7 @@ fn workspace(number: usize) -> Workspace {
     Workspace {
         id: WorkspaceId::parse(&format!("w{number:03}")).unwrap(),
         title: format!("Workspace {number}"),
+        members: None,
         placements: placements.collect(),
         disk: Some(format!("disk-{number:03}")),
         calendar: Calendar::default(),

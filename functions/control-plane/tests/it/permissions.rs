@@ -32,7 +32,11 @@ fn each_function_makes_the_calls_that_the_table_says() {
 #[test]
 fn what_the_functions_share_asks_google_only_whether_a_token_was_revoked() {
     let called = methods_called_in("service");
-    assert_eq!(called, BTreeSet::from(["SigninStore::is_revoked".to_owned()]), "a function's own source does not show it");
+    assert_eq!(
+        called,
+        BTreeSet::from(["SigninStore::is_revoked".to_owned()]),
+        "a function's own source does not show it"
+    );
 }
 
 #[test]

@@ -243,6 +243,7 @@ fn workspace() -> Workspace {
     Workspace {
         id: WorkspaceId::parse("main").unwrap(),
         title: "ComfyUI".into(),
+        members: None,
         placements: vec![placement],
         disk: None,
         calendar: Calendar::default(),

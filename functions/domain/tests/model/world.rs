@@ -222,6 +222,7 @@ pub(crate) fn workspace(placements: usize, disk: bool, policy: Policy) -> Worksp
     Workspace {
         id: WorkspaceId::parse("main").unwrap(),
         title: "ComfyUI".to_owned(),
+        members: None,
         placements: INSTANCES.iter().take(placements).map(placement).collect(),
         disk: disk.then(|| "data".to_owned()),
         calendar: Calendar::default(),

@@ -31,6 +31,7 @@ pub(crate) fn workspace() -> Workspace {
     Workspace {
         id: WorkspaceId::parse("main").unwrap(),
         title: "ComfyUI".to_owned(),
+        members: None,
         placements: vec![placement("a"), placement("b")],
         disk: Some("data".to_owned()),
         calendar: Calendar::default(),

@@ -45,6 +45,7 @@ pub(crate) fn workspace() -> Workspace {
     Workspace {
         id: WorkspaceId::parse(WORKSPACE).unwrap(),
         title: "ComfyUI".into(),
+        members: None,
         placements: vec![Placement {
             instance: INSTANCE.into(),
             zone: ZONE.into(),

@@ -5,5 +5,6 @@ mod browser;
 mod compute_events;
 mod history;
 mod machines;
+mod members;
 mod setting;
 mod worker;

@@ -114,6 +114,7 @@ pub(crate) fn workspace() -> Workspace {
     Workspace {
         id: WorkspaceId::parse("main").unwrap(),
         title: "ComfyUI".into(),
+        members: None,
         placements: vec![placement("a"), placement("b")],
         disk: Some("data".into()),
         calendar: Calendar::default(),

@@ -41,6 +41,7 @@ pub fn compute_contract_workspace() -> Workspace {
     Workspace {
         id: WorkspaceId::parse("main").expect("a good name"),
         title: "ComfyUI".to_owned(),
+        members: None,
         placements: vec![placement("comfyui-main-a", "us-central1-a"), placement("comfyui-main-b", "us-central1-b")],
         disk: Some("comfyui-main-data".to_owned()),
         calendar: Calendar::default(),

@@ -42,6 +42,7 @@ pub(crate) fn workspace(number: usize) -> Workspace {
     Workspace {
         id: WorkspaceId::parse(&format!("w{number}")).unwrap(),
         title: String::new(),
+        members: None,
         placements: vec![Placement {
             instance: format!("i{number}"),
             zone: "us-central1-a".into(),

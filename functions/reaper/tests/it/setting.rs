@@ -107,6 +107,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
     Workspace {
         id: WorkspaceId::parse(name).unwrap(),
         title: name.into(),
+        members: None,
         placements: vec![placement("a"), placement("b")],
         disk: Some(format!("{name}-data")),
         calendar: Calendar::default(),
