@@ -45,7 +45,7 @@ named_tests() {
 }
 
 is_a_test() {
-  git grep --quiet --fixed-strings -e "fn $1(" -e "run \"$1\"" -e "@test \"$1\"" -e "('$1'" \
+  git grep --quiet --fixed-strings -e "fn $1(" -e "error_message = \"$1\"" -e "@test \"$1\"" -e "('$1'" \
     -e "(\"$1\"" -- '*.rs' '*.tftest.hcl' '*.bats' '*.js'
 }
 
