@@ -75,7 +75,7 @@ async fn pass(State((seen, target, client)): State<(Seen, String, reqwest::Clien
 /// The call's name in Google's documentation, by its method and path; both as they are, where they are not known here.
 fn name_of(method: &str, uri: &Uri) -> String {
     let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
-    let known = match (method, path.as_slice()) {
+    match (method, path.as_slice()) {
         ("GET", ["compute", "v1", "projects", _, "aggregated", what]) => format!("compute.{what}.aggregatedList"),
         ("GET", ["compute", "v1", "projects", _, "zones", _, "instances", _]) => "compute.instances.get".to_owned(),
         ("POST", ["compute", "v1", "projects", _, "zones", _, "instances", _, verb]) => {
@@ -85,8 +85,7 @@ fn name_of(method: &str, uri: &Uri) -> String {
             "compute.zoneOperations.get".to_owned()
         }
         _ => format!("{method} {}", uri.path()),
-    };
-    known
+    }
 }
 
 /// The client that runs in production, and what it sends.
