@@ -9,6 +9,8 @@ resource "google_compute_address" "placement" {
   description  = "Of the workspace ${each.value.workspace}"
   region       = var.region
   address_type = "EXTERNAL"
+
+  depends_on = [google_project_service.api]
 }
 
 locals {

@@ -26,6 +26,8 @@ resource "google_compute_disk" "data" {
   labels          = each.value.labels
   deletion_policy = local.deletion_policy
 
+  depends_on = [google_project_service.api]
+
   lifecycle {
     ignore_changes = [snapshot]
   }
@@ -42,6 +44,8 @@ resource "google_compute_region_disk" "data" {
   snapshot        = each.value.snapshot
   labels          = each.value.labels
   deletion_policy = local.deletion_policy
+
+  depends_on = [google_project_service.api]
 
   lifecycle {
     ignore_changes = [snapshot]
@@ -68,6 +72,8 @@ resource "google_compute_resource_policy" "snapshots" {
       labels = { app = "pilotlight" }
     }
   }
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_compute_disk_resource_policy_attachment" "snapshots" {

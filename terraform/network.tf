@@ -3,6 +3,8 @@
 resource "google_compute_network" "pilotlight" {
   name                    = "pilotlight"
   auto_create_subnetworks = false
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_compute_subnetwork" "pilotlight" {

@@ -4,6 +4,8 @@
 resource "google_service_account" "vm" {
   account_id   = "pilotlight-vm"
   display_name = "The machines that carry ComfyUI"
+
+  depends_on = [google_project_service.api]
 }
 
 # The bundle under vm/, and what the owner puts there: a certificate of his own, a manifest, models.
@@ -27,6 +29,8 @@ resource "google_storage_bucket" "vm" {
       type = "Delete"
     }
   }
+
+  depends_on = [google_project_service.api]
 }
 
 # objectViewer would let them list it too.
@@ -35,6 +39,8 @@ resource "google_project_iam_custom_role" "vm" {
   title       = "Pilotlight: VM"
   description = "Reads what it knows the name of in the machines' bucket."
   permissions = ["storage.objects.get"]
+
+  depends_on = [google_project_service.api]
 }
 
 resource "google_storage_bucket_iam_member" "vm" {

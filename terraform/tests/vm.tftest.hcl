@@ -162,7 +162,7 @@ run "made" {
       workspace                  = "main"
       control_url                = local.url["lifecycle"]
       control_audience           = local.url["lifecycle"]
-      jwks_url                   = "${local.url["auth"]}/.well-known/jwks.json"
+      jwks_url                   = "${local.page_origin}/.well-known/jwks.json"
       page_origin                = local.page_origin
       bundle_url                 = "gs://pilotlight-test-pilotlight-vm/vm/${var.bundle_sha256}.tar.gz"
       bundle_sha256              = var.bundle_sha256
