@@ -298,7 +298,7 @@ run "made" {
   assert {
     condition = (
       google_storage_bucket.vm.public_access_prevention == "enforced" && google_storage_bucket.vm.uniform_bucket_level_access
-      && google_storage_bucket.vm.versioning[0].enabled && !google_storage_bucket.vm.force_destroy
+      && google_storage_bucket.vm.versioning[0].enabled && google_storage_bucket.vm.force_destroy != true
     )
     error_message = "the bucket is private, and what was overwritten is kept"
   }
