@@ -19,9 +19,9 @@ make_world() {
   has billing True
   has terraform 1.11.4
   has gpus 1
-  has quotas '{"quotas": [{"metric": "NVIDIA_L4_GPUS", "limit": 1.0}, {"metric": "PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 0.0}]}'
-  has databases '[]'
-  has disks '[]'
+  has quotas $'CPUS\t24.0\nNVIDIA_L4_GPUS\t1.0\nPREEMPTIBLE_NVIDIA_L4_GPUS\t0.0'
+  has databases ""
+  has disks ""
   has buckets ""
   has secrets ""
   has running ""
