@@ -98,6 +98,8 @@ gcloud firestore databases list --format 'csv[no-heading](name.basename(),type,l
 gcloud compute disks list --filter 'name~^comfyui-.*-data$' --format 'csv[no-heading](name,zone.basename(),region.basename())'
 gcloud secrets list --filter name:pilotlight- --format 'value(name.basename())'
 TF_VAR_first_password terraform apply TFVARS -var=image=PLACE@NONE -var=bundle_sha256=NONE -target=google_project_service.api -target=google_artifact_registry_repository.pilotlight -target=google_storage_bucket.vm '-target=google_secret_manager_secret_version.first["first-password"]' -auto-approve
+gcloud beta services identity create --service pubsub.googleapis.com
+gcloud beta services identity create --service cloudscheduler.googleapis.com
 gcloud artifacts docker images describe PLACE:VERSION --format 'value(image_summary.digest)'
 docker build --platform linux/amd64 --tag PLACE:VERSION .
 gcloud auth print-access-token
@@ -355,7 +357,7 @@ EXPECTED
 @test "its help names every option" {
   goes_well --help
   local option
-  for option in $(sed --quiet '/^read_options/,/^}/s/^ *\(--[a-z| -]*\)).*/\1/p' "$REPO/deploy" | tr --delete '|'); do
+  for option in $(sed --quiet '/^read_options/,/^}/s/^ *\(--[a-z| -]*\)).*/\1/p' "$REPO/deploy.d/options.sh" | tr --delete '|'); do
     [[ "$output" == *"$option"* || "$option" == --help || "$option" == -h ]] || {
       echo "$option is not in the help" >&2
       return 1

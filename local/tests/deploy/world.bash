@@ -66,7 +66,7 @@ make_stand_ins() {
 make_repository() {
   local repo="$BATS_FILE_TMPDIR/repo" root="$BATS_TEST_DIRNAME/../../.."
   mkdir -p "$repo"/{functions/target,image,local/tests,static,terraform,vm/tests}
-  cp "$root/deploy" "$repo/"
+  cp --recursive "$root"/deploy{,.d} "$repo/"
   cp "$root/image/cloudbuild.yaml" "$repo/image/"
   ln -s "$BATS_TEST_DIRNAME/stand-in" "$repo/vm/bundle.sh"
   touch "$repo"/{Cargo.toml,Cargo.lock,Dockerfile,.dockerignore,functions/code.rs,functions/target/built,local/tests/left.rs,vm/tests/left.bats,README.md}
