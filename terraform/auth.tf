@@ -49,9 +49,9 @@ resource "google_cloud_run_v2_service" "auth" {
       }
 
       startup_probe {
-        period_seconds    = 1
+        period_seconds    = 2
         timeout_seconds   = 1
-        failure_threshold = 30
+        failure_threshold = 15
 
         http_get {
           path = "/healthz"

@@ -41,6 +41,16 @@ run "as_most_people_have_it" {
     error_message = "CPU is paid while a request is served."
   }
 
+  # Cloud Run takes no probe that may last as long as its period.
+  assert {
+    condition = alltrue([for it in [google_cloud_run_v2_service.auth, google_cloud_run_v2_service.lifecycle, google_cloud_run_v2_service.reaper] : alltrue([
+      it.template[0].containers[0].resources[0].startup_cpu_boost,
+      it.template[0].containers[0].startup_probe[0].http_get[0].path == "/healthz",
+      it.template[0].containers[0].startup_probe[0].timeout_seconds < it.template[0].containers[0].startup_probe[0].period_seconds,
+    ])])
+    error_message = "Every service is asked whether it has started, in a way that Cloud Run takes."
+  }
+
   assert {
     condition = { for it in [google_cloud_run_v2_service.auth, google_cloud_run_v2_service.lifecycle, google_cloud_run_v2_service.reaper] : it.name => [it.template[0].service_account, it.template[0].containers[0].image, join(" ", it.template[0].containers[0].command)] } == {
       pilotlight-auth      = [google_service_account.auth.email, var.image, "/auth"]
