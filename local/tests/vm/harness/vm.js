@@ -27,6 +27,9 @@ const OUTPUT_MAX = 16 * 1024 * 1024;
 /** So much of its journal goes into the message of a failing test. */
 const JOURNAL_LINES = 120;
 
+/** Told to end, it has so long at the end of a test. */
+const GOES_WITHIN_MS = 10_000;
+
 export class Vm {
   /** @param {string} dir @param {string} loop */
   constructor(dir, loop) {
@@ -134,9 +137,37 @@ export class Vm {
     });
   }
 
+  /**
+   * Whatever runs in it, as seen from outside: those to whom its boot disk is `/`. They may outlive the one who has started it
+   * by some seconds, and keep its ports.
+   */
+  get living() {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+      try {
+        const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
+        return mounts.some((mount) => mount.split(' ')[4] === '/' && mount.includes(`upperdir=${this.dir}/upper`));
+      } catch {
+        return false;
+      }
+    });
+  }
+
   /** @param {number} [limitMs] */
   isOff(limitMs) {
-    return until('the VM is off', () => this.init === null, limitMs);
+    return until('the VM is off', () => this.init === null && this.living.length === 0, limitMs);
+  }
+
+  /** Takes the power from it, if it does not go by itself. */
+  async unplug() {
+    await this.isOff(GOES_WITHIN_MS).catch(() => undefined);
+    for (const pid of this.living) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    await this.isOff();
   }
 
   /** What its journal holds of every boot, newest last. @param {string[]} [more] Options of journalctl. */

@@ -111,7 +111,7 @@ export class World {
     });
     this.cloud = this.#ends(cloud, async () => {
       await cloud.end();
-      await this.vm.isOff().catch(() => undefined);
+      await this.vm.unplug();
     });
   }
 
