@@ -46,7 +46,7 @@ resource "google_monitoring_alert_policy" "uptime" {
       filter = join(" AND ", [
         "metric.type=\"compute.googleapis.com/instance/uptime_total\"",
         "resource.type=\"gce_instance\"",
-        "metric.labels.instance_name=one_of(${join(", ", [for index, _ in each.value.placements : "\"comfyui-${each.key}-${local.letters[index]}\""])})",
+        "metric.labels.instance_name=one_of(${join(", ", [for name, place in local.declared : "\"${name}\"" if place.workspace == each.key])})",
       ])
       comparison      = "COMPARISON_GT"
       threshold_value = local.uptime_seconds[each.key]

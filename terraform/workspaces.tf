@@ -55,17 +55,17 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(!can(regex("^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$", id)))])
+    condition     = alltrue([for id, it in var.workspaces : can(regex("^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$", id))])
     error_message = "These are no ids of workspaces: ${join(", ", [for id, it in var.workspaces : id if !can(regex("^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$", id))])}. An id has 1 to 30 of a-z, 0-9 and hyphens, a letter first and no hyphen last; what people read is its title."
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(trimspace(it.title) == "")])
+    condition     = alltrue([for id, it in var.workspaces : trimspace(it.title) != ""])
     error_message = "The title is empty of: ${join(", ", [for id, it in var.workspaces : id if trimspace(it.title) == ""])}. Leave it out, or say what people shall read."
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(length(it.placements) < 1 || length(it.placements) > 6)])
+    condition     = alltrue([for id, it in var.workspaces : length(it.placements) >= 1 && length(it.placements) <= 6])
     error_message = "A workspace has one to six placements. Others have: ${join(", ", [for id, it in var.workspaces : "${id} (${length(it.placements)})" if length(it.placements) < 1 || length(it.placements) > 6])}."
   }
 
@@ -80,7 +80,7 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue(flatten([for id, it in var.workspaces : [for place in it.placements : !(!can(regex("^${var.region}-[a-z]$", place.zone)))]]))
+    condition     = alltrue(flatten([for id, it in var.workspaces : [for place in it.placements : can(regex("^${var.region}-[a-z]$", place.zone))]]))
     error_message = "These zones are not in region ${var.region}: ${join(", ", flatten([for id, it in var.workspaces : [for place in it.placements : "${id}: ${place.zone}" if !can(regex("^${var.region}-[a-z]$", place.zone))]]))}. A zone is the region with a letter, such as ${var.region}-a."
   }
 
@@ -90,7 +90,7 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue(flatten([for id, it in var.workspaces : [for place in it.placements : !(!alltrue([for prefix, family in local.families : contains(family.accelerators, coalesce(place.accelerator, family.built_in ? family.accelerators[0] : "none")) if startswith(place.machine_type, prefix)]))]]))
+    condition     = alltrue(flatten([for id, it in var.workspaces : [for place in it.placements : alltrue([for prefix, family in local.families : contains(family.accelerators, coalesce(place.accelerator, family.built_in ? family.accelerators[0] : "none")) if startswith(place.machine_type, prefix)])]]))
     error_message = "These machine types cannot have that accelerator: ${join(", ", flatten([for id, it in var.workspaces : [for place in it.placements : "${id}: ${place.machine_type} with ${coalesce(place.accelerator, "none")}" if !alltrue([for prefix, family in local.families : contains(family.accelerators, coalesce(place.accelerator, family.built_in ? family.accelerators[0] : "none")) if startswith(place.machine_type, prefix)])]]))}. N1 needs one, such as nvidia-tesla-t4. G2 has nvidia-l4 built in, A2 nvidia-tesla-a100 or (ultragpu) nvidia-a100-80gb: leave accelerator out there."
   }
 
@@ -115,7 +115,7 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(!contains(["pd-balanced", "pd-ssd"], it.disk.type))])
+    condition     = alltrue([for id, it in var.workspaces : contains(["pd-balanced", "pd-ssd"], it.disk.type)])
     error_message = "disk.type is neither pd-balanced nor pd-ssd: ${join(", ", [for id, it in var.workspaces : "${id} (${it.disk.type})" if !contains(["pd-balanced", "pd-ssd"], it.disk.type)])}. G2 has no other that a placement could share."
   }
 
@@ -125,7 +125,7 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(!can(regex("^(https://[^ ]+/)?projects/[a-z0-9:.-]+/global/images/(family/)?[a-z0-9-]+$", it.boot.image)))])
+    condition     = alltrue([for id, it in var.workspaces : can(regex("^(https://[^ ]+/)?projects/[a-z0-9:.-]+/global/images/(family/)?[a-z0-9-]+$", it.boot.image))])
     error_message = "boot.image is neither an image nor a family: ${join(", ", [for id, it in var.workspaces : "${id} (${it.boot.image})" if !can(regex("^(https://[^ ]+/)?projects/[a-z0-9:.-]+/global/images/(family/)?[a-z0-9-]+$", it.boot.image))])}. It is projects/PROJECT/global/images/IMAGE or projects/PROJECT/global/images/family/FAMILY."
   }
 
@@ -135,12 +135,12 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(it.limits.hard_seconds < it.limits.drain_seconds + 60)])
+    condition     = alltrue([for id, it in var.workspaces : it.limits.hard_seconds >= it.limits.drain_seconds + 60])
     error_message = "limits.hard_seconds leaves no minute before the announcement of the end begins: ${join(", ", [for id, it in var.workspaces : "${id} (hard ${it.limits.hard_seconds}, drain ${it.limits.drain_seconds})" if it.limits.hard_seconds < it.limits.drain_seconds + 60])}. It must be drain_seconds and 60 at least."
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(!can(regex("^[A-Z][A-Za-z]*(/[A-Za-z0-9_+-]+)*$", it.time_zone)))])
+    condition     = alltrue([for id, it in var.workspaces : can(regex("^[A-Z][A-Za-z]*(/[A-Za-z0-9_+-]+)*$", it.time_zone))])
     error_message = "time_zone is not a name of the IANA database such as Europe/Berlin or UTC: ${join(", ", [for id, it in var.workspaces : "${id} (${it.time_zone})" if !can(regex("^[A-Z][A-Za-z]*(/[A-Za-z0-9_+-]+)*$", it.time_zone))])}."
   }
 
@@ -160,7 +160,7 @@ variable "workspaces" {
   }
 
   validation {
-    condition     = alltrue([for id, it in var.workspaces : !(length(it.allowed_ip) > 1000)])
+    condition     = alltrue([for id, it in var.workspaces : length(it.allowed_ip) <= 1000])
     error_message = "allowed_ip has more than 1000 entries: ${join(", ", [for id, it in var.workspaces : "${id} (${length(it.allowed_ip)})" if length(it.allowed_ip) > 1000])}. Join neighbours to ranges."
   }
 
