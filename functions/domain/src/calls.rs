@@ -8,19 +8,25 @@ use crate::event::{OperationError, OperationErrorKind};
 use crate::record::{Call, Failure, FailureCode, Phase, Record, Run, StopReason};
 use crate::step::Action;
 use crate::time::{Seconds, Timestamp};
-use crate::workspace::{Policy, Workspace};
+use crate::walk::{Outcome, Turn};
+use crate::workspace::Workspace;
 
 /// Clocks of two instances of a function may differ by this much; a call counts as possible for so much longer.
 const CLOCK_SKEW_MAX: Seconds = Seconds(10);
 
 /// The call is about to be made: nobody makes another until it is answered, or can no longer arrive.
-pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp, policy: &Policy) {
+pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp, workspace: &Workspace) {
+    if let (Action::StartInstance { instance }, Phase::Placing) = (&action, record.phase)
+        && let Some(placement) = workspace.placement(instance)
+    {
+        record.walk.begin_attempt(placement, now);
+    }
     record.calls += 1;
     record.call = Some(Call {
         action,
         sequence: record.calls,
         announced_at: now,
-        until: now + policy.call_limit + CLOCK_SKEW_MAX,
+        until: now + workspace.policy.call_limit + CLOCK_SKEW_MAX,
         operation: None,
     });
 }
@@ -60,19 +66,33 @@ pub(crate) fn take_failure(
     let beside_the_point = record.phase != Phase::Placing
         || (failed.is_some() && record.calls == 0)
         || matches!(action, Some(Action::StopInstance { .. }));
-    let code = match error.kind {
+    let OperationError { kind, detail, zones } = error;
+    let zone = match kind {
+        OperationErrorKind::DiskOutOfReach => zones.first().cloned(),
+        _ => record.placement.as_deref().and_then(|name| workspace.placement(name)).map(|place| place.zone.clone()),
+    };
+    let code = match kind {
         _ if beside_the_point => return call_again_later(record, failed, now),
         OperationErrorKind::Transient => return call_again_later(record, failed, now),
-        OperationErrorKind::StockOut if try_next_placement(record, workspace) => return None,
-        OperationErrorKind::StockOut => FailureCode::StockOut,
+        OperationErrorKind::StockOut | OperationErrorKind::ZoneDown => {
+            let dry = kind == OperationErrorKind::StockOut;
+            let outcome = if dry { Outcome::Dry } else { Outcome::TimedOut };
+            if record.turn(outcome, zones, now, workspace) != Turn::Over {
+                return None;
+            }
+            FailureCode::StockOut
+        }
+        OperationErrorKind::DiskOutOfReach => FailureCode::ZoneGone,
         OperationErrorKind::Quota => FailureCode::Quota,
         OperationErrorKind::Permission => FailureCode::Permission,
         OperationErrorKind::NotFound => FailureCode::NotFound,
         OperationErrorKind::Refused => FailureCode::Refused,
     };
+    if let Some(refused) = record.placement.clone() {
+        record.walk.end_attempt(&refused, Outcome::Refused);
+    }
     let retry_at = (code == FailureCode::StockOut).then(|| now + workspace.policy.stock_out_retry);
-    let zone = record.placement.as_deref().and_then(|name| workspace.placement(name)).map(|place| place.zone.clone());
-    record.failure = Some(Failure { code, detail: error.detail, zone, retry_at, step: None });
+    record.failure = Some(Failure { code, detail, zone, retry_at, step: None });
     end_run(record, StopReason::StartFailed, now, workspace)
 }
 
@@ -80,21 +100,4 @@ pub(crate) fn take_failure(
 fn call_again_later(record: &mut Record, failed: Option<Call>, now: Timestamp) -> Option<Run> {
     record.call = failed.map(|call| Call { operation: None, until: now + CALL_AGAIN_AFTER, ..call });
     None
-}
-
-/// Notes that the placement in use is dry and turns to the next in order; false when all are.
-fn try_next_placement(record: &mut Record, workspace: &Workspace) -> bool {
-    record.dry.extend(record.placement.take());
-    let next = workspace.placements.iter().find(|placement| !record.dry.contains(&placement.instance));
-    match next {
-        Some(placement) => {
-            record.placement = Some(placement.instance.clone());
-            true
-        }
-        None => {
-            // The failure is told of the placement that was tried last.
-            record.placement = record.dry.last().cloned();
-            false
-        }
-    }
 }

@@ -1,17 +1,20 @@
 //! What follows from an event: the next record, or the reason why not.
 
+use crate::budget::{BudgetOf, StartRequest, budget_reason, check_extension, check_start};
 use crate::calls::{accept_call, announce_call, take_failure};
+use crate::cost::MicroUsd;
 use crate::ending::{end_run, stop};
 use crate::event::{Event, Heartbeat, Reading};
 use crate::idleness::{
     first_stop_at, hard_reason, idle_reason, is_silent, keep_running, move_stop_at, note_activity, write_threshold,
 };
 use crate::record::{
-    Activity, Boot, BootReport, BootStep, Failure, FailureCode, Phase, Record, Run, RunNumber, Signal, StepTime,
-    StopReason, Wish,
+    Activity, BootReport, BootStep, Failure, FailureCode, Phase, Record, Run, RunNumber, Signal, StepTime, StopReason,
 };
 use crate::step::{InstanceSeen, InstanceStatus};
+use crate::telling::tell;
 use crate::time::{Seconds, Timestamp};
+use crate::walk::{Interrupted, Outcome};
 use crate::workspace::{Policy, Workspace};
 
 /// What an event leads to.
@@ -41,6 +44,10 @@ pub enum Denied {
     WrongRun { current: RunNumber },
     /// The message comes from another instance than the one in use.
     WrongInstance,
+    /// The month's budget is used up; an admin may start all the same.
+    BudgetUsedUp { of: BudgetOf, spent: MicroUsd, limit: MicroUsd },
+    /// No start has failed because this zone does not answer.
+    NothingToMove,
 }
 
 /// Decides what `event`, happening `now`, makes of `record`.
@@ -53,29 +60,40 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
     let mut ended = None;
     let mut nudge = false;
     match event {
-        Event::StartRequested => start(&mut next, now, workspace)?,
+        Event::StartRequested(request) => start(&mut next, &request, now, workspace)?,
+        Event::ZoneLost { zone, request } => start_without(&mut next, zone, &request, now, workspace)?,
         Event::StopRequested => ended = stop_for_user(&mut next, now, workspace),
         Event::KeepAlive { person_at } => {
             if let Some(at) = person_at {
                 note_activity(&mut next, Activity { at, signal: Signal::Person }, now, policy);
             }
         }
-        Event::ExtendRequested { by } => extend(&mut next, by, now, policy)?,
-        Event::Heartbeat(heartbeat) => nudge = take_heartbeat(&mut next, heartbeat, now, policy)?,
+        Event::ExtendRequested { by } => extend(&mut next, by, now, workspace)?,
+        Event::Heartbeat(heartbeat) => nudge = take_heartbeat(&mut next, heartbeat, now, workspace)?,
         Event::InstanceSeen(seen) => ended = take_sight(&mut next, &seen, now, workspace),
-        Event::CallIntended(action) => announce_call(&mut next, action, now, policy),
+        Event::CallIntended(action) => announce_call(&mut next, action, now, workspace),
         Event::CallAccepted { operation } => accept_call(&mut next, operation, now, workspace),
         Event::OperationDone => next.call = None,
         Event::OperationFailed(error) => ended = take_failure(&mut next, error, now, workspace),
-        Event::Preempted { instance_id, at } => nudge = note_preemption(&mut next, instance_id, at),
+        Event::Preempted { instance_id, at } => {
+            nudge = note_interruption(&mut next, StopReason::Preempted, instance_id, at);
+        }
+        Event::HostError { instance_id, at } => {
+            nudge = note_interruption(&mut next, StopReason::HostError, instance_id, at);
+        }
+        Event::QueueAgreed { restore } => next.restore_queue = restore,
+        Event::NoticeTaken { sequence } => next.notices.retain(|notice| notice.sequence != sequence),
+        Event::NoticeReturned { notice, at_least } => next.notices.extend(notice.again(now, at_least)),
         Event::SweepDue => {
             ended = pass_time(&mut next, now, workspace);
             let silent = next.phase.is_open() && is_silent(&next, now, policy);
             nudge = silent
+                || next.notices.iter().any(|notice| notice.is_due(now))
                 || matches!(next.phase, Phase::Placing | Phase::Booting | Phase::Stopping)
                 || (next.call.is_some() && !next.phase.expects_machine());
         }
     }
+    nudge |= tell(record, &mut next, ended.as_ref(), now, workspace);
     // Here alone, whatever has turned the phase.
     if let Some(run) = ended.as_mut() {
         run.in_phases = record.phase_times(now);
@@ -87,10 +105,16 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
     Ok(Decision { next, save, nudge, ended })
 }
 
-fn start(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Result<(), Denied> {
+fn start(record: &mut Record, request: &StartRequest, now: Timestamp, workspace: &Workspace) -> Result<(), Denied> {
     match record.phase {
         Phase::Stopping => Err(Denied::StillStopping),
-        Phase::Placing | Phase::Booting => Ok(()),
+        Phase::Placing => {
+            // Whoever asks for more patience gets it.
+            let until = keep_trying_until(request, now);
+            record.walk.keep_trying_until = record.walk.keep_trying_until.max(until);
+            Ok(())
+        }
+        Phase::Booting => Ok(()),
         Phase::Draining if record.ending == Some(StopReason::HardLimit) => Err(Denied::AtHardLimit),
         Phase::Ready | Phase::Draining => {
             // A person presses this: evidence of use, even where another instance's clock has run ahead of ours.
@@ -100,25 +124,42 @@ fn start(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Result<(
             Ok(())
         }
         Phase::Stopped | Phase::Failed => {
-            *record = Record {
-                wish: Wish::Running,
-                phase: Phase::Placing,
-                run: record.run + 1,
-                phase_since: now,
-                placement: workspace.placements.first().map(|placement| placement.instance.clone()),
-                started_at: Some(now),
-                hard_stop_at: Some(now + workspace.policy.hard_limit),
-                boot: Some(Boot { since: now, moved_at: now, ..Boot::default() }),
-                // What outlives a run.
-                call: record.call.take(),
-                usual: std::mem::take(&mut record.usual),
-                last_stop: record.last_stop.take(),
-                month: record.month,
-                ..Record::default()
-            };
+            let allowance = check_start(record, request, now, workspace)?;
+            let beyond_budget = record.budget_percent(now, workspace).is_some_and(|percent| percent >= 100);
+            record.begin_run(now, now, keep_trying_until(request, now), workspace);
+            record.started_by.clone_from(&request.user);
+            record.allowance = allowance;
+            record.beyond_budget = beyond_budget;
             Ok(())
         }
     }
+}
+
+/// How long one walk may be kept up.
+const KEEP_TRYING_MAX: Seconds = Seconds::hours(48);
+
+fn keep_trying_until(request: &StartRequest, now: Timestamp) -> Option<Timestamp> {
+    request.keep_trying.map(|length| now + length.min(KEEP_TRYING_MAX))
+}
+
+/// Starts a workspace whose disk may be held in a zone that an admin has said is gone.
+fn start_without(
+    record: &mut Record,
+    zone: String,
+    request: &StartRequest,
+    now: Timestamp,
+    workspace: &Workspace,
+) -> Result<(), Denied> {
+    let told = record
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.code == FailureCode::ZoneGone && failure.zone.as_deref() == Some(zone.as_str()));
+    if record.phase != Phase::Failed || !told {
+        return Err(Denied::NothingToMove);
+    }
+    start(record, request, now, workspace)?;
+    record.lost_zone = Some(zone);
+    Ok(())
 }
 
 fn stop_for_user(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Option<Run> {
@@ -142,7 +183,8 @@ fn stop_for_user(record: &mut Record, now: Timestamp, workspace: &Workspace) -> 
     }
 }
 
-fn extend(record: &mut Record, by: Seconds, now: Timestamp, policy: &Policy) -> Result<(), Denied> {
+fn extend(record: &mut Record, by: Seconds, now: Timestamp, workspace: &Workspace) -> Result<(), Denied> {
+    let policy = &workspace.policy;
     if !record.phase.is_open() {
         return Err(Denied::NotReady);
     }
@@ -153,13 +195,15 @@ fn extend(record: &mut Record, by: Seconds, now: Timestamp, policy: &Policy) -> 
     {
         return Err(Denied::AtHardLimit);
     }
+    check_extension(record, now, workspace)?;
     move_stop_at(record, now + by);
     keep_running(record, now);
     Ok(())
 }
 
 /// Takes in what the VM says; true when the worker must look at the VM.
-fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, policy: &Policy) -> Result<bool, Denied> {
+fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, workspace: &Workspace) -> Result<bool, Denied> {
+    let policy = &workspace.policy;
     if record.placement.as_ref() != Some(&beat.instance) {
         return Err(Denied::WrongInstance);
     }
@@ -187,6 +231,7 @@ fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, policy: 
         }
         record.boot = record.boot.take().map(|boot| boot.at(report, now));
     }
+    record.kept_prompts = beat.kept_prompts.unwrap_or(record.kept_prompts);
     record.working = match beat.reading {
         Reading::Unknown => record.working,
         Reading::Idle { .. } => None,
@@ -209,19 +254,19 @@ fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, policy: 
     if record.phase == Phase::Booting && beat.comfyui_up {
         enter_ready(record, now, policy);
     }
-    announce_or_stop(record, now, policy);
+    announce_or_stop(record, now, workspace);
     Ok(false)
 }
 
-/// Remembers that Google has said it takes the machine back; true when the worker must look whether it has.
+/// Remembers that Google has said it takes the machine back, or that its host broke; true when the worker must look whether it has.
 ///
 /// The word alone stops nothing: it comes by a queue, perhaps from the run before, and an instance keeps its number.
 /// Said before this run began, it is no news of it; clocks that differ may let some such word pass all the same.
-fn note_preemption(record: &mut Record, instance_id: u64, at: Timestamp) -> bool {
+fn note_interruption(record: &mut Record, reason: StopReason, instance_id: u64, at: Timestamp) -> bool {
     let ours = record.instance_id == Some(instance_id) && record.started_at.is_some_and(|started| at >= started);
     let up = matches!(record.phase, Phase::Booting | Phase::Ready | Phase::Draining);
     if ours && up && record.ending != Some(StopReason::HardLimit) {
-        record.ending = Some(StopReason::Preempted);
+        record.ending = Some(reason);
     }
     ours && up
 }
@@ -231,11 +276,21 @@ fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp, workspac
     record.phase_since = now;
     record.instance_id = Some(instance_id);
     record.call = None;
+    note_up(record, now, workspace);
     if record.billed_since.is_none() {
         record.begin_billing(now, workspace);
     }
     let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new(), failed: false };
     record.boot = record.boot.take().map(|boot| boot.at(report, now));
+}
+
+/// The placement in use has a machine, perhaps one that nobody has asked for.
+fn note_up(record: &mut Record, now: Timestamp, workspace: &Workspace) {
+    if let Some(placement) = record.placement.as_deref().and_then(|name| workspace.placement(name)) {
+        record.walk.begin_attempt(placement, now);
+        record.walk.end_attempt(&placement.instance, Outcome::Up);
+        record.dry_lately.retain(|dry| dry.instance != placement.instance);
+    }
 }
 
 fn enter_ready(record: &mut Record, now: Timestamp, policy: &Policy) {
@@ -264,11 +319,11 @@ fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspac
         (Phase::Booting | Phase::Ready | Phase::Draining, status) if ours && status.is_down() => {
             let at_hard_end = record.hard_stop_at.is_some_and(|hard| now >= hard);
             let reason = match record.ending {
-                Some(StopReason::Preempted) => StopReason::Preempted,
+                Some(taken @ (StopReason::Preempted | StopReason::HostError)) => taken,
                 _ if at_hard_end => StopReason::HardLimit,
                 _ => StopReason::MachineStopped,
             };
-            end_run(record, reason, now, workspace)
+            end_and_follow(record, reason, now, workspace)
         }
         // The worker sends this when it has seen every instance of the workspace down.
         (Phase::Stopping, status) if status.is_down() && settled => {
@@ -283,14 +338,35 @@ fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspac
     }
 }
 
+/// Ends a run whose machine has gone, and begins the next where Google has taken it and its user wants it up.
+fn end_and_follow(record: &mut Record, reason: StopReason, now: Timestamp, workspace: &Workspace) -> Option<Run> {
+    let follows = Interrupted::of(record, reason, now);
+    if matches!(reason, StopReason::Preempted | StopReason::HostError)
+        && let Some(instance) = record.placement.clone()
+    {
+        record.walk.end_attempt(&instance, Outcome::Interrupted);
+    }
+    let run = end_run(record, reason, now, workspace);
+    if let Some(interrupted) = follows {
+        interrupted.restart(record, now, workspace);
+    }
+    run
+}
+
 /// What the passing of time alone leads to.
 fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Option<Run> {
     let policy = &workspace.policy;
     let in_phase = now.since(record.phase_since);
+    let at_hard_end = record.hard_stop_at.is_some_and(|hard| now >= hard);
     match record.phase {
-        Phase::Placing if in_phase >= policy.placing_limit => {
+        Phase::Placing if now.since(record.walk.walking_since(record.phase_since)) >= policy.placing_limit => {
             let detail = boot_detail(record);
             fail_later(record, FailureCode::PlacingTimedOut, None, detail, now);
+        }
+        Phase::Placing if !at_hard_end => {
+            if let Some(walked_on) = record.past_overdue_attempt(now, workspace) {
+                *record = walked_on;
+            }
         }
         Phase::Booting if record.boot_stands_still(now, policy) => {
             let (step, detail) = (record.boot.as_ref().map(|boot| boot.step), boot_detail(record));
@@ -303,10 +379,10 @@ fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Opti
             let reason = record.ending.unwrap_or(StopReason::User);
             return end_run(record, reason, now, workspace);
         }
-        Phase::Placing | Phase::Booting if record.hard_stop_at.is_some_and(|hard| now >= hard) => {
+        Phase::Placing | Phase::Booting if at_hard_end => {
             stop(record, StopReason::HardLimit, now);
         }
-        Phase::Ready | Phase::Draining => announce_or_stop(record, now, policy),
+        Phase::Ready | Phase::Draining => announce_or_stop(record, now, workspace),
         _ => {}
     }
     None
@@ -323,10 +399,13 @@ fn boot_detail(record: &Record) -> String {
 }
 
 /// Announces a stop whose time has come, and stops what has been announced for long enough.
-fn announce_or_stop(record: &mut Record, now: Timestamp, policy: &Policy) {
+fn announce_or_stop(record: &mut Record, now: Timestamp, workspace: &Workspace) {
+    let policy = &workspace.policy;
     match record.phase {
         Phase::Ready => {
-            let reason = hard_reason(record, now, policy).or_else(|| idle_reason(record, now, policy));
+            let reason = hard_reason(record, now, policy)
+                .or_else(|| idle_reason(record, now, policy))
+                .or_else(|| budget_reason(record, now, workspace));
             if let Some((reason, since)) = reason {
                 record.phase = Phase::Draining;
                 record.phase_since = now;
@@ -335,7 +414,8 @@ fn announce_or_stop(record: &mut Record, now: Timestamp, policy: &Policy) {
             }
         }
         Phase::Draining if record.drain_ends_at.is_none_or(|ends| now >= ends) => {
-            let announced = record.ending.filter(|ending| *ending != StopReason::Preempted);
+            let announced =
+                record.ending.filter(|ending| !matches!(ending, StopReason::Preempted | StopReason::HostError));
             if announced == Some(StopReason::HardLimit) {
                 stop(record, StopReason::HardLimit, now);
             } else if let Some((reason, _)) = idle_reason(record, now, policy) {
@@ -343,6 +423,8 @@ fn announce_or_stop(record: &mut Record, now: Timestamp, policy: &Policy) {
                 // silent and has spoken since was heard within the silence limit.
                 let announced = announced.filter(|announced| *announced != StopReason::Silent);
                 stop(record, announced.unwrap_or(reason), now);
+            } else if budget_reason(record, now, workspace).is_some() {
+                stop(record, announced.unwrap_or(StopReason::Budget), now);
             } else if let Some((reason, since)) = hard_reason(record, now, policy) {
                 record.ending = Some(reason);
                 record.drain_ends_at = Some(drain_end(record, since, now, policy));

@@ -1,9 +1,10 @@
-//! How a run ends: the wish goes, the machine follows, the receipt stays.
+//! How a run ends and the next begins: the wish goes, the machine follows, the receipt stays.
 
 use crate::cost::billed;
 use crate::phase_times::PhaseTimes;
-use crate::record::{LastStop, Phase, Record, Run, StopReason, Wish};
+use crate::record::{Boot, LastStop, Phase, Record, Run, StopReason, Wish};
 use crate::time::{Seconds, Timestamp};
+use crate::walk::{Walk, next_placement};
 use crate::workspace::Workspace;
 
 /// The run is to end: from here on only the machine has to follow.
@@ -18,6 +19,7 @@ pub(crate) fn stop(record: &mut Record, reason: StopReason, now: Timestamp) {
 /// The run has ended: writes its receipt and leaves the record stopped, or failed where a failure ended it.
 pub(crate) fn end_run(record: &mut Record, reason: StopReason, now: Timestamp, workspace: &Workspace) -> Option<Run> {
     let started_at = record.started_at?;
+    record.walk.give_up_attempts();
     let placement = record.placement.as_deref().and_then(|instance| workspace.placement(instance));
     let signal = record.last_active.map(|activity| activity.signal);
     let cost = record.run_cost(now, workspace);
@@ -29,6 +31,9 @@ pub(crate) fn end_run(record: &mut Record, reason: StopReason, now: Timestamp, w
         reason,
         signal,
         failure: record.failure.as_ref().map(|failure| failure.code),
+        started_by: record.started_by.clone(),
+        restart_of: record.restart_of,
+        walk: record.walk.attempts.clone(),
         instance: record.placement.clone(),
         zone: placement.map(|placement| placement.zone.clone()),
         // Filled in where the event is decided, as every turn's is.
@@ -38,22 +43,65 @@ pub(crate) fn end_run(record: &mut Record, reason: StopReason, now: Timestamp, w
         cost,
         idle_cost: record.idle_cost(now, workspace),
     };
+    record.book_to_user(now, workspace);
     record.month = record.month_cost(now, workspace);
     record.last_stop = Some(LastStop { run: record.run, reason, at: now, signal, cost, lasted: now.since(started_at) });
     *record = Record {
         phase: if record.failure.is_some() { Phase::Failed } else { Phase::Stopped },
-        run: record.run,
         phase_since: now,
         placement: record.placement.take(),
-        // A call that may still arrive outlives the run, so that the next one waits for it.
-        call: record.call.take(),
         calls: record.calls,
-        usual: std::mem::take(&mut record.usual),
-        last_stop: record.last_stop.take(),
         failure: record.failure.take(),
-        month: record.month,
+        // For whoever wants to read how it came to this.
+        walk: Walk { attempts: std::mem::take(&mut record.walk.attempts), ..Walk::default() },
         wish: Wish::Stopped,
-        ..Record::default()
+        ..record.beyond_runs()
     };
     Some(run)
+}
+
+impl Record {
+    /// What outlives a run.
+    fn beyond_runs(&mut self) -> Self {
+        Self {
+            run: self.run,
+            // A call that may still arrive outlives the run, so that the next one waits for it.
+            call: self.call.take(),
+            dry_lately: std::mem::take(&mut self.dry_lately),
+            usual: std::mem::take(&mut self.usual),
+            last_stop: self.last_stop.take(),
+            month: self.month,
+            by_user: std::mem::take(&mut self.by_user),
+            budget_told: self.budget_told,
+            restore_queue: self.restore_queue,
+            kept_prompts: self.kept_prompts,
+            notices: std::mem::take(&mut self.notices),
+            notices_made: self.notices_made,
+            ..Self::default()
+        }
+    }
+
+    /// Begins the next run: placing, from `begins` on.
+    pub(crate) fn begin_run(
+        &mut self,
+        begins: Timestamp,
+        now: Timestamp,
+        keep_trying_until: Option<Timestamp>,
+        workspace: &Workspace,
+    ) {
+        let mut next = Self {
+            wish: Wish::Running,
+            phase: Phase::Placing,
+            run: self.run + 1,
+            phase_since: now,
+            started_at: Some(now),
+            hard_stop_at: Some(now + workspace.policy.hard_limit),
+            boot: Some(Boot { since: now, moved_at: now, ..Boot::default() }),
+            walk: Walk { not_before: (begins > now).then_some(begins), ..Walk::beginning(begins, keep_trying_until) },
+            ..self.beyond_runs()
+        };
+        next.dry_lately.retain(|dry| now.since(dry.at) < workspace.policy.dry_for);
+        *self = next;
+        self.placement = next_placement(self, workspace, now);
+    }
 }

@@ -1,5 +1,7 @@
 //! What can happen to a workspace.
 
+use crate::budget::StartRequest;
+use crate::notice::Notice;
 use crate::record::{Activity, BootReport, RunNumber, Signal};
 use crate::step::{Action, InstanceSeen};
 use crate::time::{Seconds, Timestamp};
@@ -8,7 +10,7 @@ use crate::time::{Seconds, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A user pressed Start, or Keep running.
-    StartRequested,
+    StartRequested(StartRequest),
     /// A user pressed Stop.
     StopRequested,
     /// The page is open; `person_at` is its user's own last input while it was visible.
@@ -29,6 +31,16 @@ pub enum Event {
     OperationFailed(OperationError),
     /// Google has said, at that moment of its own clock, that it takes the machine back.
     Preempted { instance_id: u64, at: Timestamp },
+    /// Google has said that the host under the machine broke at that moment.
+    HostError { instance_id: u64, at: Timestamp },
+    /// Somebody has said whether the queue of an interrupted run is put back.
+    QueueAgreed { restore: bool },
+    /// An admin has said that this zone is gone, and wants the workspace started without it.
+    ZoneLost { zone: String, request: StartRequest },
+    /// This notice is about to be sent.
+    NoticeTaken { sequence: u64 },
+    /// This notice has surely not arrived; its receiver wants to be left alone for `at_least`.
+    NoticeReturned { notice: Notice, at_least: Seconds },
     /// Time has passed.
     SweepDue,
 }
@@ -44,6 +56,8 @@ pub struct Heartbeat {
     pub comfyui_up: bool,
     pub reading: Reading,
     pub boot: Option<BootReport>,
+    /// Prompts of an interrupted run that lie on the data disk; `None` where it does not say.
+    pub kept_prompts: Option<u32>,
 }
 
 /// What a VM knows of its own use.
@@ -63,6 +77,8 @@ pub struct OperationError {
     pub kind: OperationErrorKind,
     /// Google's own words.
     pub detail: String,
+    /// Zones in which Google says there are machines, in its order.
+    pub zones: Vec<String>,
 }
 
 /// See [`OperationError::kind`].
@@ -70,6 +86,10 @@ pub struct OperationError {
 pub enum OperationErrorKind {
     /// The zone has no such machine at the moment: try another placement.
     StockOut,
+    /// The zone does not answer: try another placement.
+    ZoneDown,
+    /// The disk may be held in a zone that does not answer; the error's `zones` name it.
+    DiskOutOfReach,
     Quota,
     Permission,
     NotFound,

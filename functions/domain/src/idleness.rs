@@ -75,7 +75,7 @@ pub(crate) fn keep_running(record: &mut Record, now: Timestamp) {
         record.phase = Phase::Ready;
         record.phase_since = now;
         record.drain_ends_at = None;
-        record.ending = record.ending.filter(|ending| *ending == StopReason::Preempted);
+        record.ending = record.ending.filter(|ending| matches!(ending, StopReason::Preempted | StopReason::HostError));
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn idle_reason(record: &Record, now: Timestamp, policy: &Policy) -> O
 }
 
 /// The VM has said within its last two intervals that nothing is going on.
-fn heard_idle(record: &Record, now: Timestamp, policy: &Policy) -> bool {
+pub(crate) fn heard_idle(record: &Record, now: Timestamp, policy: &Policy) -> bool {
     let lately = Seconds(policy.heartbeat_every.0 * 2);
     record.idle_heard_at.is_some_and(|heard| now.since(heard) <= lately)
 }
@@ -117,9 +117,13 @@ fn silent_at(record: &Record, policy: &Policy) -> Option<Timestamp> {
 /// is due.
 pub fn due_at(record: &Record, policy: &Policy) -> Option<Timestamp> {
     let hard = record.hard_stop_at.unwrap_or(Timestamp::from_millis(i64::MAX));
-    match record.phase {
+    let to_tell = record.notices.iter().map(|notice| notice.not_before).min();
+    let of_phase = match record.phase {
         Phase::Stopped | Phase::Failed => record.call.as_ref().map(|call| call.until),
-        Phase::Placing => Some(phase_due(record, policy.placing_limit).min(hard)),
+        Phase::Placing => {
+            let walking = record.walk.walking_since(record.phase_since) + NUDGE_AGAIN_AFTER.min(policy.placing_limit);
+            Some(record.walk.not_before.unwrap_or(walking).min(hard))
+        }
         Phase::Booting => Some(phase_due(record, policy.booting_limit).min(hard)),
         Phase::Stopping => Some(phase_due(record, policy.stopping_limit)),
         Phase::Ready => {
@@ -127,7 +131,8 @@ pub fn due_at(record: &Record, policy: &Policy) -> Option<Timestamp> {
             [record.stop_at, announced, silent_at(record, policy)].into_iter().flatten().min()
         }
         Phase::Draining => Some(record.drain_ends_at.unwrap_or(record.phase_since)),
-    }
+    };
+    of_phase.into_iter().chain(to_tell).min()
 }
 
 /// When a phase of this limit must be looked at: soon, in case its nudge was lost, and at its limit at the latest.

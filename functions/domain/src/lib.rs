@@ -12,9 +12,12 @@
 //! | what must be done to the machines next? | [`next_step`] (`step.rs`) |
 //! | what must the reaper repair? | [`plan`] (`plan.rs`) |
 //! | who may do what, for how long? | `session.rs`, `ticket.rs`, `throttle.rs` |
-//! | what did it cost? | `cost.rs`, `calendar.rs` |
+//! | which placement is tried next, and what follows an interruption? | `walk.rs` |
+//! | what did it cost; is the budget used up? | `cost.rs`, `budget.rs`, `calendar.rs` |
+//! | what are people told, and how often is it tried? | `telling.rs`, `notice.rs` |
 //! | how long was it in each phase? | `phase_times.rs` |
 
+mod budget;
 mod calendar;
 mod calls;
 mod cost;
@@ -22,21 +25,26 @@ mod decide;
 mod ending;
 mod event;
 mod idleness;
+mod notice;
 mod phase_times;
 mod plan;
 mod record;
 mod session;
 mod step;
+mod telling;
 mod throttle;
 mod ticket;
 mod time;
+mod walk;
 mod workspace;
 
+pub use budget::{Budget, BudgetOf, BudgetTold, StartRequest, UserMonth, WhenUsedUp};
 pub use calendar::Calendar;
 pub use cost::{MicroUsd, Month, Price};
 pub use decide::{Decision, Denied, decide};
 pub use event::{Event, Heartbeat, OperationError, OperationErrorKind, Reading};
 pub use idleness::{due_at, write_threshold};
+pub use notice::{NOTICE_TRIES_MAX, NOTICES_MAX, Notice, NoticeKind, again_after};
 pub use phase_times::PhaseTimes;
 pub use plan::{Repair, UpInstance, plan};
 pub use record::{
@@ -48,4 +56,5 @@ pub use step::{Action, InstanceSeen, InstanceStatus, Step, next_step};
 pub use throttle::{Attempts, THROTTLE, Throttle};
 pub use ticket::{TICKET_LIFE, Ticket, TicketRefused};
 pub use time::{Seconds, Timestamp};
-pub use workspace::{Placement, Policy, PolicyError, Workspace, WorkspaceId, WorkspaceIdError};
+pub use walk::{ATTEMPTS_KEPT_MAX, Attempt, FoundDry, Outcome, Walk};
+pub use workspace::{Placement, Policy, PolicyError, SpotOrder, Workspace, WorkspaceId, WorkspaceIdError};

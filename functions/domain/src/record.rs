@@ -10,10 +10,13 @@
 //!     └────────────── all terminated ───── Stopping ◄────────────────────┘
 //! ```
 
+use crate::budget::{BudgetTold, UserMonth};
 use crate::cost::{MicroUsd, Month, Price};
+use crate::notice::Notice;
 use crate::phase_times::PhaseTimes;
 use crate::step::Action;
 use crate::time::{Seconds, Timestamp};
+use crate::walk::{Attempt, FoundDry, Walk};
 use crate::workspace::Policy;
 
 /// The number of a run; 0 before the first. It fences late messages.
@@ -87,6 +90,10 @@ pub enum StopReason {
     Silent,
     /// Google took the Spot machine back.
     Preempted,
+    /// The host under the machine broke.
+    HostError,
+    /// The month's budget was used up, and nobody used the machine.
+    Budget,
     /// The machine stopped without our asking.
     MachineStopped,
     /// It never came up; the failure says why.
@@ -207,6 +214,10 @@ pub enum FailureCode {
     BootFailed,
     /// The machine did not stop within the stopping limit.
     StopTimedOut,
+    /// The disk may be held in a zone that does not answer.
+    ZoneGone,
+    /// Google took the machine back too often in a row.
+    Interrupted,
 }
 
 /// Why a workspace cannot run, and from when it is worth another try.
@@ -215,6 +226,7 @@ pub struct Failure {
     pub code: FailureCode,
     /// What Google or the VM said, for the owner.
     pub detail: String,
+    /// Where; for [`FailureCode::ZoneGone`] the zone that does not answer.
     pub zone: Option<String>,
     pub retry_at: Option<Timestamp>,
     /// How far the boot had come, where that is what failed.
@@ -244,6 +256,12 @@ pub struct Run {
     pub reason: StopReason,
     pub signal: Option<Signal>,
     pub failure: Option<FailureCode>,
+    /// Who started it, or the run that it follows after an interruption.
+    pub started_by: Option<String>,
+    /// The interrupted run in whose place it began.
+    pub restart_of: Option<RunNumber>,
+    /// The last placements tried, oldest first.
+    pub walk: Vec<Attempt>,
     /// The instance that carried it, if any did.
     pub instance: Option<String>,
     pub zone: Option<String>,
@@ -267,14 +285,27 @@ pub struct Record {
     pub phase_since: Timestamp,
     /// Instance name of the placement in use, or being tried.
     pub placement: Option<String>,
-    /// Placements found dry in this run.
-    pub dry: Vec<String>,
+    /// How far the walk from placement to placement is.
+    pub walk: Walk,
+    /// Placements that were dry a short while ago, perhaps in a run before.
+    pub dry_lately: Vec<FoundDry>,
+    /// The zone that an admin has said is gone: the disk is taken from whatever holds it there.
+    pub lost_zone: Option<String>,
     pub call: Option<Call>,
     /// Calls announced in this run.
     pub calls: u32,
     /// Compute Engine's own number of the instance in use.
     pub instance_id: Option<u64>,
     pub started_at: Option<Timestamp>,
+    pub started_by: Option<String>,
+    /// Restarts after interruptions in a row, this run being the last of them.
+    pub restarts: u32,
+    /// The interrupted run in whose place this one began.
+    pub restart_of: Option<RunNumber>,
+    /// What this run may cost before its user's budget is used up; `None` where nothing bounds it.
+    pub allowance: Option<MicroUsd>,
+    /// An admin has started it though the budget was used up.
+    pub beyond_budget: bool,
     pub ready_at: Option<Timestamp>,
     /// Since when Google bills the instance.
     pub billed_since: Option<Timestamp>,
@@ -302,6 +333,18 @@ pub struct Record {
     pub last_stop: Option<LastStop>,
     pub failure: Option<Failure>,
     pub month: Month,
+    /// What the users have spent on it in this month.
+    pub by_user: Vec<UserMonth>,
+    /// What has been told of the budget.
+    pub budget_told: Option<BudgetTold>,
+    /// Put back into ComfyUI's queue what an interruption has left in it: its users have agreed.
+    pub restore_queue: bool,
+    /// Prompts of an interrupted run that lie on the data disk, by the VM's last word.
+    pub kept_prompts: u32,
+    /// What is still to be told.
+    pub notices: Vec<Notice>,
+    /// Notices made so far, which numbers them.
+    pub notices_made: u64,
 }
 
 impl Record {

@@ -23,6 +23,8 @@ pub enum Act {
     Look,
     /// Start, stop, extend, keep alive, open.
     Use,
+    /// Take the data disk away from an instance that cannot be asked.
+    MoveDisk,
 }
 
 impl Role {
@@ -31,6 +33,7 @@ impl Role {
         match act {
             Act::Look => true,
             Act::Use => self >= Self::User,
+            Act::MoveDisk => self >= Self::Admin,
         }
     }
 

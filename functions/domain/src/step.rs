@@ -3,7 +3,7 @@
 //! The worker sees every instance of the workspace, asks [`next_step`], takes that one step, and asks again. Nothing is
 //! remembered between two steps but the record, so a worker that dies is followed by any other.
 
-use crate::event::Event;
+use crate::event::{Event, OperationError, OperationErrorKind};
 use crate::record::{Call, Phase, Record};
 use crate::time::{Seconds, Timestamp};
 use crate::workspace::{Policy, Workspace};
@@ -20,6 +20,8 @@ pub enum InstanceStatus {
     Running,
     /// STOPPING, or anything in between that we do not know.
     InTransition,
+    /// Its zone does not answer: nobody knows how it is.
+    Unreachable,
 }
 
 impl InstanceStatus {
@@ -62,6 +64,10 @@ pub enum Action {
     AttachDisk {
         instance: String,
     },
+    /// Attaches the disk though an instance that cannot be reached may hold it: an admin has said that its zone is gone.
+    ForceAttachDisk {
+        instance: String,
+    },
 }
 
 impl Action {
@@ -70,7 +76,8 @@ impl Action {
         let (Self::StartInstance { instance }
         | Self::StopInstance { instance }
         | Self::DetachDisk { instance }
-        | Self::AttachDisk { instance }) = self;
+        | Self::AttachDisk { instance }
+        | Self::ForceAttachDisk { instance }) = self;
         instance
     }
 }
@@ -99,6 +106,9 @@ const LOOK_EVERY: Seconds = Seconds(2);
 /// it loads the record, then reads the clock (`now`), then looks at the machines. With a clock read after the look, a
 /// call that arrived in between would count as one that can no longer arrive, and what was seen before it as final.
 pub fn next_step(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Step {
+    if record.past_overdue_attempt(now, workspace).is_some() {
+        return Step::Record(Event::SweepDue);
+    }
     if let Some(step) = attend_call(record, seen, now) {
         return step;
     }
@@ -114,7 +124,7 @@ fn attend_call(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option
     let Call { action, until, operation, .. } = record.call.as_ref()?;
     match operation {
         // The one thing that may overtake an accepted call: taking down what it has brought up already.
-        Some(_) if wants_down(record) && starts(action) && status_of(seen, action.instance()).is_up() => None,
+        Some(_) if starts(action) && is_given_up(record, action) && status_of(seen, action.instance()).is_up() => None,
         Some(operation) => Some(Step::Follow { operation: operation.clone(), instance: action.instance().to_owned() }),
         None if now < *until => Some(Step::Wait { until: *until }),
         // Never answered, and too late to arrive now: as if it had not been announced.
@@ -122,8 +132,13 @@ fn attend_call(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option
     }
 }
 
-fn wants_down(record: &Record) -> bool {
-    matches!(record.phase, Phase::Stopping | Phase::Stopped | Phase::Failed)
+/// Nobody waits for what it would bring up any more: the run ends, or walks on.
+fn is_given_up(record: &Record, action: &Action) -> bool {
+    match record.phase {
+        Phase::Stopping | Phase::Stopped | Phase::Failed => true,
+        Phase::Placing => record.placement.as_deref() != Some(action.instance()),
+        Phase::Booting | Phase::Ready | Phase::Draining => false,
+    }
 }
 
 fn starts(action: &Action) -> bool {
@@ -138,22 +153,29 @@ fn look_again(now: Timestamp) -> Step {
     Step::Wait { until: now + LOOK_EVERY }
 }
 
-/// Stops an instance that is up beside the one in use: at most one placement runs.
+/// Stops an instance that is up beside the one in use: at most one placement runs. Of one whose zone does not answer
+/// nothing is known, and nothing can be done about it.
 fn bring_down_others(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option<Step> {
     let others = || seen.iter().filter(|seen| record.placement.as_ref() != Some(&seen.instance));
     if let Some(other) = others().find(|seen| seen.status.is_up()) {
         return Some(Step::Call(Action::StopInstance { instance: other.instance.clone() }));
     }
-    others().any(|seen| !seen.status.is_down()).then(|| look_again(now))
+    others().any(|seen| seen.status == InstanceStatus::InTransition).then(|| look_again(now))
 }
+
+/// A walk that begins again later is left alone until then; the reaper finds it due.
+const WAITED_FOR: Seconds = Seconds(60);
 
 /// Brings the placement in use up: alone, with the disk.
 fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Step {
-    if now.since(record.phase_since) >= workspace.policy.placing_limit {
+    if now.since(record.walk.walking_since(record.phase_since)) >= workspace.policy.placing_limit {
         return Step::Record(Event::SweepDue);
     }
     if let Some(step) = bring_down_others(record, seen, now) {
         return step;
+    }
+    if let Some(until) = record.walk.not_before.filter(|at| now < *at) {
+        return if until.since(now) > WAITED_FOR { Step::Done } else { Step::Wait { until } };
     }
     let Some(target) = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance)) else {
         return not_found(record);
@@ -166,24 +188,50 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
         }
         InstanceStatus::Running => Step::Record(Event::InstanceSeen(target.clone())),
         InstanceStatus::ComingUp | InstanceStatus::InTransition => look_again(now),
+        InstanceStatus::Unreachable => {
+            let detail = format!("the zone of {} does not answer", target.instance);
+            failed(OperationErrorKind::ZoneDown, detail, Vec::new())
+        }
         InstanceStatus::Down => {
-            if workspace.disk.is_some() && !target.has_disk {
-                let holder = seen.iter().find(|seen| seen.has_disk);
-                return Step::Call(match holder {
-                    Some(holder) => Action::DetachDisk { instance: holder.instance.clone() },
-                    None => Action::AttachDisk { instance: target.instance.clone() },
-                });
-            }
-            Step::Call(Action::StartInstance { instance: target.instance.clone() })
+            let moving = workspace.disk.as_ref().and_then(|_| move_disk(record, target, seen, workspace));
+            moving.unwrap_or_else(|| Step::Call(Action::StartInstance { instance: target.instance.clone() }))
         }
     }
 }
 
+/// The next step of bringing the disk to `target`, all others being down; `None` when it is there, and nowhere else.
+///
+/// Each step is seen in what both instances say of themselves before the next is taken.
+fn move_disk(record: &Record, target: &InstanceSeen, seen: &[InstanceSeen], workspace: &Workspace) -> Option<Step> {
+    let holder = seen.iter().find(|seen| seen.has_disk && seen.instance != target.instance);
+    if let Some(holder) = holder {
+        return Some(Step::Call(Action::DetachDisk { instance: holder.instance.clone() }));
+    }
+    if target.has_disk {
+        return None;
+    }
+    let zone = |seen: &InstanceSeen| workspace.placement(&seen.instance).map(|placement| placement.zone.clone());
+    let mut out_of_reach = seen.iter().filter(|seen| seen.status == InstanceStatus::Unreachable).filter_map(zone);
+    let instance = target.instance.clone();
+    Some(match out_of_reach.find(|zone| record.lost_zone.as_ref() != Some(zone)) {
+        Some(zone) => {
+            let detail = format!("the data disk may be held in {zone}, which does not answer");
+            failed(OperationErrorKind::DiskOutOfReach, detail, vec![zone])
+        }
+        None if seen.iter().any(|seen| seen.status == InstanceStatus::Unreachable) => {
+            Step::Call(Action::ForceAttachDisk { instance })
+        }
+        None => Step::Call(Action::AttachDisk { instance }),
+    })
+}
+
+fn failed(kind: OperationErrorKind, detail: String, zones: Vec<String>) -> Step {
+    Step::Record(Event::OperationFailed(OperationError { kind, detail, zones }))
+}
+
 fn not_found(record: &Record) -> Step {
-    use crate::event::{OperationError, OperationErrorKind};
     let name = record.placement.as_deref().unwrap_or("(none)");
-    let detail = format!("the declared instance {name} does not exist");
-    Step::Record(Event::OperationFailed(OperationError { kind: OperationErrorKind::NotFound, detail }))
+    failed(OperationErrorKind::NotFound, format!("the declared instance {name} does not exist"), Vec::new())
 }
 
 /// Watches over a machine that is up: it may have gone, or have been joined by another.
@@ -210,7 +258,8 @@ fn bring_down(record: &Record, seen: &[InstanceSeen], now: Timestamp, policy: &P
     if let Some(up) = seen.iter().find(|seen| seen.status.is_up()) {
         return Step::Call(Action::StopInstance { instance: up.instance.clone() });
     }
-    if seen.iter().any(|seen| !seen.status.is_down()) {
+    // One that cannot be reached is waited for while the run is being stopped; after that, the reaper sees it come back.
+    if seen.iter().any(|seen| !seen.status.is_down() && (stopping || seen.status != InstanceStatus::Unreachable)) {
         return look_again(now);
     }
     let ours = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::budget::Budget;
 use crate::calendar::Calendar;
 use crate::cost::MicroUsd;
 use crate::session::Role;
@@ -97,7 +98,19 @@ impl Workspace {
     }
 }
 
-/// Limits of a workspace, in policy seconds.
+/// Which placements are tried before the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SpotOrder {
+    /// In the order in which they are declared.
+    #[default]
+    AsDeclared,
+    /// Spot ones, then standard ones.
+    First,
+    /// Standard ones, then Spot ones.
+    Last,
+}
+
+/// Limits and choices of a workspace; times are policy seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// A run without activity for this long is announced and stopped.
@@ -122,6 +135,14 @@ pub struct Policy {
     pub call_limit: Seconds,
     /// When to try again after all placements were dry.
     pub stock_out_retry: Seconds,
+    /// A placement whose start has been accepted and is not over for this long is given up.
+    pub attempt_limit: Seconds,
+    /// A placement that was dry is tried last for this long.
+    pub dry_for: Seconds,
+    pub spot: SpotOrder,
+    pub budget: Budget,
+    /// Somebody wants to be told what happens to it.
+    pub notify: bool,
 }
 
 impl Default for Policy {
@@ -138,6 +159,12 @@ impl Default for Policy {
             stopping_limit: Seconds::minutes(10),
             call_limit: Seconds(30),
             stock_out_retry: Seconds::minutes(5),
+            // Google may take 100 seconds to say that a zone is dry.
+            attempt_limit: Seconds(150),
+            dry_for: Seconds::minutes(10),
+            spot: SpotOrder::AsDeclared,
+            budget: Budget::default(),
+            notify: false,
         }
     }
 }
@@ -181,6 +208,8 @@ impl Policy {
             ("stopping_limit", self.stopping_limit, Seconds(60), Seconds::hours(6)),
             ("call_limit", self.call_limit, Seconds(5), Seconds::minutes(5)),
             ("stock_out_retry", self.stock_out_retry, Seconds(10), Seconds::hours(24)),
+            ("attempt_limit", self.attempt_limit, Seconds(30), Seconds::hours(1)),
+            ("dry_for", self.dry_for, Seconds(0), Seconds::hours(24)),
         ];
         match bounds.into_iter().find(|(_, found, least, most)| found < least || found > most) {
             Some((limit, found, least, most)) => Err(PolicyError { limit, found, least, most }),

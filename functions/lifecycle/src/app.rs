@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::extract::FromRef;
 use axum::http::StatusCode;
-use domain::{Event, Record, Timestamp, Workspace, WorkspaceId, decide};
+use domain::{Event, MicroUsd, Record, Timestamp, Workspace, WorkspaceId, decide};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use platform::clock::Clock;
 use platform::compute::Compute;
 use platform::identity::keys::SigningKey;
@@ -51,6 +52,8 @@ impl FromRef<App> for Gate {
     }
 }
 
+/// Records that are loaded at once.
+pub(crate) const LOADS_AT_ONCE: usize = 16;
 /// A record that others change all the time is decided anew this often before the caller is asked to come back.
 const SAVE_ATTEMPTS_MAX: usize = 16;
 
@@ -101,6 +104,18 @@ impl App {
     pub(crate) async fn look(&self, workspace: &Workspace) -> Result<Applied> {
         let loaded = self.parts.store.load(&workspace.id).await?;
         Ok(Applied { record: loaded.record, now: self.parts.clock.now() })
+    }
+
+    /// What a user has spent this month on all workspaces together, runs that are up in it.
+    pub(crate) async fn spent_by(&self, user: &str) -> Result<MicroUsd> {
+        let all: Vec<_> = self.workspaces.values().cloned().collect();
+        let spent = stream::iter(all)
+            .map(|workspace| async move {
+                let Applied { record, now } = self.look(&workspace).await?;
+                Ok::<_, ApiError>(record.spent_by(user, now, &workspace))
+            })
+            .buffer_unordered(LOADS_AT_ONCE);
+        spent.try_fold(MicroUsd(0), async |sum, spent| Ok(MicroUsd(sum.0.saturating_add(spent.0)))).await
     }
 
     /// Decides an event on the record as it is, saves the answer on condition that nobody else has, and nudges.

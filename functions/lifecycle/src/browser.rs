@@ -7,18 +7,17 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::{Act, Event, Seconds, Ticket, Timestamp, Workspace};
+use domain::{Act, Event, MicroUsd, Role, Seconds, StartRequest, Ticket, Timestamp, Workspace};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
-use service::{ApiError, Body, Result, SignedIn};
+use service::{ApiError, Body, OptionalBody, Result, SignedIn};
 use wire::{
-    ExtendBody, KeepAliveBody, Rfc3339, RunView, RunsReply, TicketClaims, TicketReply, WorkspaceView, WorkspacesReply,
+    ExtendBody, KeepAliveBody, MoveDiskBody, PreferencesBody, Rfc3339, RunView, RunsReply, StartBody, TicketClaims,
+    TicketReply, WorkspaceView, WorkspacesReply,
 };
 
-use crate::app::{App, Applied};
+use crate::app::{App, Applied, LOADS_AT_ONCE};
 
-/// Records that a list loads at once.
-const LOADS_AT_ONCE: usize = 16;
 /// Runs on one page of the history.
 const RUNS_PER_PAGE: usize = 20;
 const RUNS_PER_PAGE_MAX: usize = 100;
@@ -58,14 +57,38 @@ pub(crate) async fn show(
 }
 
 /// Start, or keep running what is about to stop.
-#[utoipa::path(post, path = "/api/workspaces/{id}/start", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/workspaces/{id}/start", params(("id" = String, Path)), request_body = Option<StartBody>,
     responses((status = 202, body = WorkspaceView), (status = 409, body = wire::Problem)))]
 pub(crate) async fn start(
     user: SignedIn,
     State(app): State<App>,
     Path(id): Path<String>,
+    OptionalBody(body): OptionalBody<StartBody>,
 ) -> Result<(StatusCode, Json<WorkspaceView>)> {
-    wish(&user, &app, &id, Event::StartRequested).await
+    user.require(Act::Use)?;
+    let keep_trying = body.keep_trying_minutes.map(keep_trying).transpose()?;
+    let workspace = app.workspace(&user, &id)?;
+    let request = StartRequest { keep_trying, ..start_request(&app, &user, workspace).await? };
+    wish(&user, &app, &id, Event::StartRequested(request)).await
+}
+
+/// Longest time that a start may go on trying, in minutes.
+const KEEP_TRYING_MINUTES_MAX: u32 = 48 * 60;
+
+fn keep_trying(minutes: u32) -> Result<Seconds> {
+    if (1..=KEEP_TRYING_MINUTES_MAX).contains(&minutes) {
+        return Ok(Seconds::minutes(u64::from(minutes)));
+    }
+    let detail = format!("keep_trying_minutes is {minutes}; expected 1 to {KEEP_TRYING_MINUTES_MAX}.");
+    Err(ApiError::bad_request("invalid_body", detail).hint("Leave it out for a start that tries each placement once."))
+}
+
+/// Who asks, and what they have spent, where that is limited.
+async fn start_request(app: &App, user: &SignedIn, workspace: &Workspace) -> Result<StartRequest> {
+    let is_admin = user.0.role == Role::Admin;
+    let counts = workspace.policy.budget.per_user.is_some() && !is_admin;
+    let user_spent = if counts { app.spent_by(&user.0.user).await? } else { MicroUsd(0) };
+    Ok(StartRequest { user: Some(user.0.user.clone()), is_admin, user_spent, keep_trying: None })
 }
 
 /// Stop.
@@ -79,11 +102,42 @@ pub(crate) async fn stop(
     wish(&user, &app, &id, Event::StopRequested).await
 }
 
+/// Start without the zone that does not answer, though an instance there may hold the data disk.
+#[utoipa::path(post, path = "/api/workspaces/{id}/move-disk", params(("id" = String, Path)), request_body = MoveDiskBody,
+    responses((status = 202, body = WorkspaceView), (status = 403, body = wire::Problem), (status = 409, body = wire::Problem)))]
+pub(crate) async fn move_disk(
+    user: SignedIn,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Body(body): Body<MoveDiskBody>,
+) -> Result<(StatusCode, Json<WorkspaceView>)> {
+    let workspace = app.workspace(&user, &id)?;
+    user.require(Act::MoveDisk)?;
+    let request = start_request(&app, &user, workspace).await?;
+    tracing::warn!(workspace = %workspace.id, user = user.0.user, zone = body.lost_zone, "an admin says that a zone is gone");
+    wish(&user, &app, &id, Event::ZoneLost { zone: body.lost_zone, request }).await
+}
+
 async fn wish(user: &SignedIn, app: &App, id: &str, event: Event) -> Result<(StatusCode, Json<WorkspaceView>)> {
     user.require(Act::Use)?;
     let workspace = app.workspace(user, id)?;
     let applied = app.apply(workspace, event).await?;
     Ok((StatusCode::ACCEPTED, Json(view(app, workspace, &applied))))
+}
+
+/// What the people of a workspace have agreed to.
+#[utoipa::path(post, path = "/api/workspaces/{id}/preferences", params(("id" = String, Path)),
+    request_body = PreferencesBody, responses((status = 200, body = WorkspaceView)))]
+pub(crate) async fn preferences(
+    user: SignedIn,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Body(body): Body<PreferencesBody>,
+) -> Result<Json<WorkspaceView>> {
+    user.require(Act::Use)?;
+    let workspace = app.workspace(&user, &id)?;
+    let applied = app.apply(workspace, Event::QueueAgreed { restore: body.restore_queue }).await?;
+    Ok(Json(view(&app, workspace, &applied)))
 }
 
 /// Let idleness stop nothing for some minutes.
@@ -189,7 +243,7 @@ pub(crate) async fn runs(
 }
 
 fn view(app: &App, workspace: &Workspace, applied: &Applied) -> WorkspaceView {
-    WorkspaceView::of(&applied.record, workspace, applied.now, app.parts.clock.rate())
+    WorkspaceView::of(&applied.record, workspace, &app.parts.project, applied.now, app.parts.clock.rate())
 }
 
 /// Changes when something changes that a page cannot reckon by itself: not with the time, and not with the cents that
@@ -202,6 +256,9 @@ fn etag(view: &WorkspaceView) -> HeaderValue {
     still.cost.run_usd = cents(view.cost.run_usd);
     still.cost.month_usd = cents(view.cost.month_usd);
     still.cost.idle_usd = cents(view.cost.idle_usd);
+    if let Some(budget) = still.budget.as_mut() {
+        budget.spent_usd = cents(budget.spent_usd);
+    }
     if let Some(current) = still.boot.as_mut().and_then(|boot| boot.steps.last_mut()) {
         current.seconds = 0;
     }

@@ -1,7 +1,8 @@
 //! Compute Engine's own events, as its audit log tells them: hints that reality has changed.
 //!
-//! They come late, twice, out of order or never, so they say where to look and not what to do; the worker looks. The one
-//! word that counts by itself is that Google takes a Spot machine back, since the machine does not show it afterwards.
+//! They come late, twice, out of order or never, so they say where to look and not what to do; the worker looks. The only
+//! words that count by themselves are that Google takes a Spot machine back, and that a host broke under a machine: the
+//! machine does not show either afterwards.
 //!
 //! An instance is known by its name and zone, which are declared, and by its number, which the record keeps while a run
 //! is up: the same name with another number is an instance that was replaced, and what befell it is nobody's news.
@@ -45,10 +46,14 @@ pub(crate) async fn compute_events(
 
 /// Takes in what the entry alone knows.
 async fn take(app: &App, workspace: &Workspace, entry: &LogEntry) -> Result<()> {
-    if let (Tells::Preempted, Some(instance_id)) = (entry.tells(), entry.instance_id()) {
-        let at = entry.at().unwrap_or_else(|| app.parts.clock.now());
-        app.apply(workspace, Event::Preempted { instance_id, at }).await?;
-    }
+    let Some(instance_id) = entry.instance_id() else { return Ok(()) };
+    let at = entry.at().unwrap_or_else(|| app.parts.clock.now());
+    let event = match entry.tells() {
+        Tells::Preempted => Event::Preempted { instance_id, at },
+        Tells::HostError => Event::HostError { instance_id, at },
+        _ => return Ok(()),
+    };
+    app.apply(workspace, event).await?;
     Ok(())
 }
 

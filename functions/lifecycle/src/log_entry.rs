@@ -118,6 +118,8 @@ impl LogEntry {
 pub(crate) enum Tells {
     /// Google takes the Spot machine back.
     Preempted,
+    /// The host under it has broken, or goes into maintenance, and Google has stopped it.
+    HostError,
     /// It goes down: by itself, by Google or by somebody's hand.
     Down,
     /// It comes up, in the same three ways.
@@ -135,9 +137,9 @@ const DOINGS: [(&str, Tells); 12] = [
     ("preempted", Tells::Preempted),
     // The guest has powered off.
     ("guestTerminate", Tells::Down),
-    ("hostError", Tells::Down),
+    ("hostError", Tells::HostError),
     // A machine with a GPU cannot be moved away from maintenance.
-    ("terminateOnHostMaintenance", Tells::Down),
+    ("terminateOnHostMaintenance", Tells::HostError),
     // maxRunDuration or terminationTime is over.
     ("deferredStop", Tells::Down),
     ("deferredDelete", Tells::Down),

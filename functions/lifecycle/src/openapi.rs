@@ -13,6 +13,8 @@ use utoipa::OpenApi;
         crate::browser::stop,
         crate::browser::extend,
         crate::browser::keep_alive,
+        crate::browser::preferences,
+        crate::browser::move_disk,
         crate::browser::ticket,
         crate::browser::runs,
         crate::vm::heartbeat,

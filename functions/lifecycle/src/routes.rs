@@ -32,6 +32,8 @@ pub fn routes(app: App) -> Router {
         .route("/api/workspaces/{id}/stop", post(browser::stop))
         .route("/api/workspaces/{id}/extend", post(browser::extend))
         .route("/api/workspaces/{id}/keep-alive", post(browser::keep_alive))
+        .route("/api/workspaces/{id}/preferences", post(browser::preferences))
+        .route("/api/workspaces/{id}/move-disk", post(browser::move_disk))
         .route("/api/workspaces/{id}/ticket", post(browser::ticket))
         .route("/api/workspaces/{id}/runs", get(browser::runs))
         // For the VM: its own Google identity.

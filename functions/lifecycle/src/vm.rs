@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use domain::{Event, Heartbeat, Phase, Policy, Record, Timestamp, Workspace};
+use domain::{Event, Heartbeat, Phase, Record, Timestamp, WhenUsedUp, Workspace};
 use platform::identity::GoogleIdentity;
 use service::{ApiError, Body, Result};
 use wire::{HeartbeatBody, HeartbeatReply, Rfc3339, phase_name, wish_name};
@@ -28,7 +28,7 @@ pub(crate) async fn heartbeat(
         let at = app.parts.clock.now();
         applied = app.apply(workspace, Event::Preempted { instance_id, at }).await?;
     }
-    Ok(Json(reply(&applied, &workspace.policy)))
+    Ok(Json(reply(&applied, workspace)))
 }
 
 /// The declared instance that the token speaks for.
@@ -61,12 +61,13 @@ fn read(body: &HeartbeatBody, instance: String, instance_id: u64, now: Timestamp
         comfyui_up: body.comfyui_up,
         reading: body.reading.reading(now).map_err(|name| unknown("signal", &name))?,
         boot: boot.map_err(|name| unknown("boot step", &name))?,
+        kept_prompts: body.kept_prompts,
     })
 }
 
-fn reply(applied: &Applied, policy: &Policy) -> HeartbeatReply {
+fn reply(applied: &Applied, workspace: &Workspace) -> HeartbeatReply {
     let Applied { record, now, .. } = applied;
-    let every = policy.heartbeat_every.0;
+    let every = workspace.policy.heartbeat_every.0;
     let decisive = matches!(record.phase, Phase::Booting | Phase::Draining);
     HeartbeatReply {
         wish: wish_name(record.wish),
@@ -74,19 +75,28 @@ fn reply(applied: &Applied, policy: &Policy) -> HeartbeatReply {
         run: record.run,
         stop_at: record.stop_at.map(Rfc3339),
         hard_stop_at: record.hard_stop_at.map(Rfc3339),
-        announce: announcement(record, *now),
+        announce: announcement(record, workspace, *now),
         // While it boots or is about to be stopped somebody waits for every word.
         next_in_seconds: if decisive { (every / 3).max(1) } else { every },
-        idle_limit_seconds: policy.idle_limit.0,
+        idle_limit_seconds: workspace.policy.idle_limit.0,
+        restore_queue: record.restore_queue,
     }
 }
 
 /// What whoever sits in ComfyUI should know.
-fn announcement(record: &Record, now: Timestamp) -> String {
-    let Some(ends) = record.drain_ends_at.filter(|_| record.phase == Phase::Draining) else { return String::new() };
+fn announcement(record: &Record, workspace: &Workspace, now: Timestamp) -> String {
+    let Some(ends) = record.drain_ends_at.filter(|_| record.phase == Phase::Draining) else {
+        let stops_when_idle = workspace.policy.budget.when_used_up == WhenUsedUp::NextIdle;
+        if record.phase == Phase::Ready && stops_when_idle && record.is_beyond_its_budget(now, workspace) {
+            return "This month's budget is used up. The machine stops as soon as nobody uses it.".to_owned();
+        }
+        return String::new();
+    };
     let minutes = ends.since(now).0.div_ceil(60).max(1);
     let plural = if minutes == 1 { "minute" } else { "minutes" };
-    if record.ending == Some(domain::StopReason::HardLimit) {
+    if record.ending == Some(domain::StopReason::Budget) {
+        format!("This month's budget is used up. This machine stops in {minutes} {plural} unless you go on working.")
+    } else if record.ending == Some(domain::StopReason::HardLimit) {
         format!("This run reaches its longest time and stops in {minutes} {plural}. Your files are kept.")
     } else {
         format!("Nobody seems to be using this machine. It stops in {minutes} {plural} unless you do.")

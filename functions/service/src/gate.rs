@@ -45,8 +45,12 @@ impl SignedIn {
         if self.0.role.may(act) {
             return Ok(());
         }
-        let detail = format!("{} is signed in as {}, which may only look.", self.0.user, self.0.role.name());
-        Err(ApiError::forbidden("role_may_not", detail).hint("Ask the owner for the role `user`."))
+        let (not, needed) = match act {
+            Act::MoveDisk => ("not move a disk", "admin"),
+            Act::Look | Act::Use => ("only look", "user"),
+        };
+        let detail = format!("{} is signed in as {}, which may {not}.", self.0.user, self.0.role.name());
+        Err(ApiError::forbidden("role_may_not", detail).hint(format!("It takes the role `{needed}`: ask the owner.")))
     }
 }
 

@@ -14,7 +14,7 @@ mod oidc;
 pub mod process;
 mod server;
 
-pub use body::Body;
+pub use body::{Body, OptionalBody};
 pub use error::{ApiError, Result};
 pub use gate::{Gate, SignedIn, TOKEN_COOKIE, TOKEN_HEADER};
 pub use layers::{Limits, protect, protect_for_page};

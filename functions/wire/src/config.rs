@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use domain::{Calendar, MicroUsd, Placement, Policy, Seconds, Workspace, WorkspaceId};
+use domain::{Budget, Calendar, MicroUsd, Placement, Policy, Seconds, SpotOrder, WhenUsedUp, Workspace, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendars;
@@ -25,6 +25,44 @@ pub struct WorkspaceConfig {
     pub time_zone: Option<String>,
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Which placements come first whatever the order in which they are declared: `first` or `last`.
+    #[serde(default)]
+    pub spot: Option<SpotConfig>,
+    #[serde(default)]
+    pub budget: Option<BudgetConfig>,
+    /// lifecycle has a webhook for it.
+    #[serde(default)]
+    pub notify: bool,
+}
+
+/// Where Spot placements stand among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpotConfig {
+    First,
+    Last,
+}
+
+/// What a month may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// On this workspace.
+    #[serde(default)]
+    pub monthly_usd: Option<f64>,
+    /// By each user, on all workspaces together, for a start of this one.
+    #[serde(default)]
+    pub per_user_usd: Option<f64>,
+    #[serde(default)]
+    pub when_used_up: Option<WhenUsedUpConfig>,
+}
+
+/// What becomes of a run that is up when the budget is used up; `next_idle` when absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenUsedUpConfig {
+    NextIdle,
+    HardLimit,
 }
 
 /// A declared placement.
@@ -58,6 +96,9 @@ pub struct LimitsConfig {
     pub placing_seconds: Option<u64>,
     pub booting_seconds: Option<u64>,
     pub stopping_seconds: Option<u64>,
+    pub attempt_seconds: Option<u64>,
+    pub dry_seconds: Option<u64>,
+    pub stock_out_retry_seconds: Option<u64>,
 }
 
 /// What is wrong with the list of workspaces, and where.
@@ -74,6 +115,9 @@ impl std::error::Error for ConfigError {}
 
 /// The dearest machine Google lists is below this; more is a slip of the keyboard.
 const USD_PER_HOUR_MAX: f64 = 1000.0;
+
+/// A budget beyond this is none.
+const BUDGET_USD_MAX: f64 = 10_000_000.0;
 
 /// Reads a list of workspaces.
 ///
@@ -113,7 +157,9 @@ impl WorkspaceConfig {
         self.members.as_deref().map_or(Ok(()), check_members).map_err(wrong)?;
         let placements =
             self.placements.into_iter().map(|place| place.placement().map_err(wrong)).collect::<Result<Vec<_>, _>>()?;
-        let policy = self.limits.policy();
+        let budget = self.budget.map_or(Ok(Budget::default()), BudgetConfig::budget).map_err(wrong)?;
+        let spot = self.spot.map_or(SpotOrder::AsDeclared, SpotConfig::order);
+        let policy = Policy { budget, spot, notify: self.notify, ..self.limits.policy() };
         policy.check().map_err(|error| wrong(error.to_string()))?;
         let calendar = match &self.time_zone {
             Some(zone) => calendars.of(zone).map_err(wrong)?,
@@ -124,8 +170,44 @@ impl WorkspaceConfig {
     }
 }
 
+impl SpotConfig {
+    fn order(self) -> SpotOrder {
+        match self {
+            Self::First => SpotOrder::First,
+            Self::Last => SpotOrder::Last,
+        }
+    }
+}
+
+impl BudgetConfig {
+    fn budget(self) -> Result<Budget, String> {
+        let when_used_up = match self.when_used_up {
+            None | Some(WhenUsedUpConfig::NextIdle) => WhenUsedUp::NextIdle,
+            Some(WhenUsedUpConfig::HardLimit) => WhenUsedUp::HardLimit,
+        };
+        let money = |what: &str, usd: Option<f64>| {
+            let above_nothing = |usd: f64| usd > 0.0 && usd <= BUDGET_USD_MAX;
+            match usd {
+                Some(usd) if !above_nothing(usd) => {
+                    Err(format!("budget.{what} is {usd}; expected more than 0, at most {BUDGET_USD_MAX}"))
+                }
+                usd => Ok(usd.map(micro_usd)),
+            }
+        };
+        let (monthly, per_user) = (money("monthly_usd", self.monthly_usd)?, money("per_user_usd", self.per_user_usd)?);
+        if monthly.is_none() && per_user.is_none() {
+            return Err("budget limits nothing; expected monthly_usd, per_user_usd or both, or no `budget`".into());
+        }
+        Ok(Budget { monthly, per_user, when_used_up })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded where it is read")]
+fn micro_usd(usd: f64) -> MicroUsd {
+    MicroUsd((usd * 1e6).round() as u64)
+}
+
 impl PlacementConfig {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just above")]
     fn placement(self) -> Result<Placement, String> {
         if !(0.0..=USD_PER_HOUR_MAX).contains(&self.usd_per_hour) {
             return Err(format!("usd_per_hour is {}; expected 0 to {USD_PER_HOUR_MAX}", self.usd_per_hour));
@@ -144,7 +226,7 @@ impl PlacementConfig {
             spot: self.spot,
             machine_type: self.machine_type,
             accelerator: self.accelerator,
-            usd_per_hour: MicroUsd((self.usd_per_hour * 1e6).round() as u64),
+            usd_per_hour: micro_usd(self.usd_per_hour),
             price_date: self.price_date,
             origin: self.origin,
         })
@@ -185,6 +267,9 @@ impl LimitsConfig {
             placing_limit: or(self.placing_seconds, usual.placing_limit),
             booting_limit: or(self.booting_seconds, usual.booting_limit),
             stopping_limit: or(self.stopping_seconds, usual.stopping_limit),
+            attempt_limit: or(self.attempt_seconds, usual.attempt_limit),
+            dry_for: or(self.dry_seconds, usual.dry_for),
+            stock_out_retry: or(self.stock_out_retry_seconds, usual.stock_out_retry),
             ..usual
         }
     }
@@ -258,6 +343,34 @@ mod tests {
             );
             assert_eq!(error.to_string(), told);
         }
+    }
+
+    #[test]
+    fn a_workspace_says_where_spot_stands_what_a_month_may_cost_and_that_somebody_is_told() {
+        let policy = |name: &str, value: serde_json::Value| {
+            one(|workspace| workspace[name] = value.clone()).map(|all| all[0].policy.clone())
+        };
+        assert_eq!(policy("spot", "first".into()).unwrap().spot, SpotOrder::First);
+        assert_eq!(policy("spot", "last".into()).unwrap().spot, SpotOrder::Last);
+        assert!(policy("notify", true.into()).unwrap().notify);
+        let budget = policy(
+            "budget",
+            serde_json::json!({"monthly_usd": 50, "per_user_usd": 12.5, "when_used_up": "hard_limit"}),
+        );
+        let (monthly, per_user) = (Some(MicroUsd(50_000_000)), Some(MicroUsd(12_500_000)));
+        assert_eq!(budget.unwrap().budget, Budget { monthly, per_user, when_used_up: WhenUsedUp::HardLimit });
+        let budget = policy("budget", serde_json::json!({"monthly_usd": 50})).unwrap().budget;
+        assert_eq!((budget.per_user, budget.when_used_up), (None, WhenUsedUp::NextIdle));
+    }
+
+    #[test]
+    fn a_budget_that_limits_nothing_or_allows_nothing_is_refused() {
+        let refused =
+            |budget: serde_json::Value| one(|workspace| workspace["budget"] = budget.clone()).unwrap_err().to_string();
+        assert!(refused(serde_json::json!({})).contains("budget limits nothing"));
+        assert!(refused(serde_json::json!({"monthly_usd": 0})).contains("budget.monthly_usd is 0"));
+        assert!(refused(serde_json::json!({"per_user_usd": -1})).contains("budget.per_user_usd is -1"));
+        assert!(refused(serde_json::json!({"monthly_usd": 1, "when_used_up": "never"})).contains("next_idle"));
     }
 
     #[test]

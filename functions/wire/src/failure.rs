@@ -15,6 +15,10 @@ pub struct FailureView {
     pub detail: String,
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub retry_at: Option<Rfc3339>,
+    /// Where something can be done about it.
+    pub url: Option<String>,
+    /// Trying for longer may help.
+    pub can_keep_trying: bool,
 }
 
 /// What people call a placement's machine: its GPU (`nvidia-tesla-t4` is an NVIDIA T4), or its type where it has none.
@@ -27,7 +31,7 @@ fn machine_name(placement: &Placement) -> String {
 }
 
 /// How a failure is told.
-pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureView {
+pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace, project: &str) -> FailureView {
     let machine = workspace.placements.first().map_or_else(|| "machine".to_owned(), machine_name);
     let zone = failure.zone.as_deref().unwrap_or("its zone");
     let (code, title, hint) = match failure.code {
@@ -35,13 +39,9 @@ pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureV
         FailureCode::StockOut => (
             "stock_out",
             format!("No {machine} to be had in {zone} just now"),
-            "Google has none free there at this moment; nothing is wrong with your project. Try again in a few minutes.",
+            "Google has none free at this moment; nothing is wrong with your project. Try again in a few minutes, or have it tried for you.",
         ),
-        FailureCode::Quota => (
-            "quota",
-            format!("The project's quota does not allow this {machine}"),
-            "Ask for more GPU quota in the Google Cloud console, under IAM & Admin, Quotas. Waiting does not help.",
-        ),
+        FailureCode::Quota => ("quota", format!("The project's quota does not allow this {machine}"), ""),
         FailureCode::Permission => (
             "permission",
             "Pilotlight may not start this machine".to_owned(),
@@ -55,6 +55,16 @@ pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureV
         FailureCode::Refused => {
             ("refused", "Google refused to start the machine".to_owned(), "The detail says why. Trying again is safe.")
         }
+        FailureCode::ZoneGone => (
+            "zone_gone",
+            format!("{zone} does not answer, and the data disk may be held there"),
+            "Wait until Google has mended the zone. If it is gone for longer, an admin can have the disk taken from it.",
+        ),
+        FailureCode::Interrupted => (
+            "interrupted",
+            "Google keeps taking the machine back".to_owned(),
+            "Your files are safe. Start again later, or declare a standard placement, which Google does not take back.",
+        ),
         FailureCode::PlacingTimedOut => (
             "placing_timed_out",
             "No machine in time".to_owned(),
@@ -66,7 +76,26 @@ pub(crate) fn failure_view(failure: &Failure, workspace: &Workspace) -> FailureV
             "Pilotlight goes on asking it to stop. Look at it in the Google Cloud console if this lasts.",
         ),
     };
-    view(failure, code, title, hint.to_owned())
+    let url = (failure.code == FailureCode::Quota).then(|| quota_url(project));
+    let can_keep_trying = matches!(failure.code, FailureCode::StockOut | FailureCode::PlacingTimedOut);
+    let hint = match failure.code {
+        FailureCode::Quota => format!(
+            "Ask for more GPU quota in {} on the console's page of quotas. Neither waiting nor another zone of the region helps.",
+            failure.zone.as_deref().map_or("its region", region)
+        ),
+        _ => hint.to_owned(),
+    };
+    FailureView { url, can_keep_trying, ..view(failure, code, title, hint) }
+}
+
+/// The console's page of the project's quotas.
+fn quota_url(project: &str) -> String {
+    format!("https://console.cloud.google.com/iam-admin/quotas?project={project}")
+}
+
+/// `us-central1` of `us-central1-a`.
+fn region(zone: &str) -> &str {
+    zone.rsplit_once('-').map_or(zone, |(region, _)| region)
 }
 
 fn view(failure: &Failure, code: &str, title: String, hint: String) -> FailureView {
@@ -76,6 +105,8 @@ fn view(failure: &Failure, code: &str, title: String, hint: String) -> FailureVi
         hint,
         detail: failure.detail.clone(),
         retry_at: failure.retry_at.map(Rfc3339),
+        url: None,
+        can_keep_trying: false,
     }
 }
 

@@ -22,6 +22,9 @@ pub struct HeartbeatBody {
     /// Google has announced that it takes the machine back.
     #[serde(default)]
     pub preempted: bool,
+    /// Prompts of an interrupted run that lie on the data disk, to be put back; absent where the VM does not know yet.
+    #[serde(default)]
+    pub kept_prompts: Option<u32>,
 }
 
 /// See [`domain::Reading`]. Ages are in policy seconds.
@@ -116,6 +119,9 @@ pub struct HeartbeatReply {
     pub next_in_seconds: u64,
     /// The idle limit, for the VM's own last resort, in policy seconds.
     pub idle_limit_seconds: u64,
+    /// The workspace's users have agreed that what an interruption has left in the queue is put back.
+    #[serde(default)]
+    pub restore_queue: bool,
 }
 
 /// The signal of this name.

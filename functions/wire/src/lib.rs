@@ -13,16 +13,22 @@ mod time;
 mod view;
 
 pub use claims::{SessionClaims, TICKET_USE, TicketClaims};
-pub use config::{ConfigError, LimitsConfig, PlacementConfig, WorkspaceConfig, workspaces_from_json};
+pub use config::{
+    BudgetConfig, ConfigError, LimitsConfig, PlacementConfig, SpotConfig, WhenUsedUpConfig, WorkspaceConfig,
+    workspaces_from_json,
+};
 pub use failure::FailureView;
 pub use heartbeat::{
     BootReportBody, HeartbeatBody, HeartbeatReply, ReadingBody, parse_boot_step, parse_signal, phase_name, wish_name,
 };
 pub use nudge::{Nudge, PushEnvelope, PushMessage};
 pub use problem::{PROBLEM_JSON, Problem};
-pub use requests::{ExtendBody, KeepAliveBody, LoginBody, LoginReply, SessionReply, TicketReply, UserView};
+pub use requests::{
+    ExtendBody, KeepAliveBody, LoginBody, LoginReply, MoveDiskBody, PreferencesBody, SessionReply, StartBody,
+    TicketReply, UserView,
+};
 pub use time::Rfc3339;
 pub use view::{
-    BootStepView, BootView, CostView, LastStopView, LimitsView, PhaseSecondsView, PlacementView, RunView, RunsReply,
-    WorkspaceView, WorkspacesReply,
+    AttemptView, BootStepView, BootView, BudgetView, CostView, DiskView, KeepTryingView, LastStopView, LimitsView,
+    PhaseSecondsView, PlacementView, RunView, RunsReply, WorkspaceView, WorkspacesReply,
 };

@@ -43,6 +43,34 @@ pub struct SessionReply {
     pub expires_at: Rfc3339,
 }
 
+/// `POST /api/workspaces/{id}/start`; no body is a plain start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StartBody {
+    /// Go on trying for so long while no placement has a machine: 1 to 2880.
+    #[serde(default)]
+    pub keep_trying_minutes: Option<u32>,
+}
+
+/// `POST /api/workspaces/{id}/preferences`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreferencesBody {
+    /// Put back into ComfyUI's queue what an interruption has left in it.
+    pub restore_queue: bool,
+}
+
+/// `POST /api/workspaces/{id}/move-disk`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MoveDiskBody {
+    /// The zone that is gone, as the failure names it.
+    pub lost_zone: String,
+}
+
 /// `POST /api/workspaces/{id}/extend`
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

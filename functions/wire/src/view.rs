@@ -1,6 +1,9 @@
 //! The view: a workspace as its page shows it.
 
-use domain::{BootStep, MicroUsd, Phase, PhaseTimes, Placement, Price, Record, Run, StepTime, Timestamp, Workspace};
+use domain::{
+    Attempt, BootStep, MicroUsd, Outcome, Phase, PhaseTimes, Placement, Price, Record, Run, StepTime, Timestamp,
+    WhenUsedUp, Workspace,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{FailureView, failure_view};
@@ -43,6 +46,18 @@ pub struct WorkspaceView {
     pub cost: CostView,
     pub last_stop: Option<LastStopView>,
     pub failure: Option<FailureView>,
+    /// The placements that this run, or the last, has tried, oldest first.
+    pub walk: Vec<AttemptView>,
+    /// While it is tried again and again.
+    pub keep_trying: Option<KeepTryingView>,
+    /// Restarts after interruptions in a row, this run being the last of them.
+    pub restarts: u32,
+    /// What an interruption leaves in ComfyUI's queue is put back: the users have agreed.
+    pub restore_queue: bool,
+    /// Prompts of an interrupted run that wait to be put back, by the VM's last word.
+    pub kept_prompts: u32,
+    pub disk: DiskView,
+    pub budget: Option<BudgetView>,
     pub limits: LimitsView,
     /// When to ask again, in milliseconds of the browser's own clock.
     pub poll_after_ms: u64,
@@ -99,6 +114,54 @@ pub struct CostView {
     pub idle_usd: f64,
 }
 
+/// One try of a placement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttemptView {
+    pub instance: String,
+    pub zone: String,
+    pub spot: bool,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Rfc3339,
+    /// `trying`, `dry`, `timed_out`, `up`, `preempted`, `refused` or `given_up`.
+    pub outcome: String,
+}
+
+/// A start that goes on while no placement has a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeepTryingView {
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub until: Rfc3339,
+    /// While it waits between two rounds.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub next_at: Option<Rfc3339>,
+    /// Rounds in which no placement had a machine.
+    pub rounds: u32,
+}
+
+/// Where the data disk can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DiskView {
+    /// It moves between the zones; else it is in one.
+    pub regional: bool,
+    pub zones: Vec<String>,
+}
+
+/// What this month may cost, and has cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BudgetView {
+    pub monthly_usd: f64,
+    pub spent_usd: f64,
+    /// Whole percent, rounded down.
+    pub percent: u8,
+    pub used_up: bool,
+    /// `next_idle` or `hard_limit`.
+    pub when_used_up: String,
+}
+
 /// How the last run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -142,6 +205,10 @@ pub struct RunView {
     pub reason: String,
     pub signal: Option<String>,
     pub failure: Option<String>,
+    pub started_by: Option<String>,
+    /// The interrupted run in whose place it began.
+    pub restart_of: Option<u64>,
+    pub walk: Vec<AttemptView>,
     pub instance: Option<String>,
     pub zone: Option<String>,
     pub seconds: PhaseSecondsView,
@@ -181,8 +248,8 @@ const POLL_AT_REST_MS: u64 = 20_000;
 const POLL_LEAST_MS: u64 = 500;
 
 impl WorkspaceView {
-    /// How `record` looks `now`.
-    pub fn of(record: &Record, workspace: &Workspace, now: Timestamp, clock_rate: f64) -> Self {
+    /// How `record` looks `now`, in the project of this name.
+    pub fn of(record: &Record, workspace: &Workspace, project: &str, now: Timestamp, clock_rate: f64) -> Self {
         let placement = record
             .placement
             .as_deref()
@@ -218,7 +285,14 @@ impl WorkspaceView {
                 cost_usd: stop.cost.dollars(),
                 seconds: stop.lasted.0,
             }),
-            failure: record.failure.as_ref().map(|failure| failure_view(failure, workspace)),
+            failure: record.failure.as_ref().map(|failure| failure_view(failure, workspace, project)),
+            walk: record.walk.attempts.iter().map(AttemptView::of).collect(),
+            keep_trying: keep_trying_view(record, now),
+            restarts: record.restarts,
+            restore_queue: record.restore_queue,
+            kept_prompts: record.kept_prompts,
+            disk: disk_view(workspace),
+            budget: budget_view(record, workspace, now),
             limits: LimitsView {
                 idle_minutes: policy.idle_limit.0 / 60,
                 arrival_minutes: policy.arrival_limit.0 / 60,
@@ -228,6 +302,55 @@ impl WorkspaceView {
             clock_rate,
         }
     }
+}
+
+impl AttemptView {
+    fn of(attempt: &Attempt) -> Self {
+        let outcome = match attempt.outcome {
+            Outcome::Trying => "trying",
+            Outcome::Dry => "dry",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Up => "up",
+            Outcome::Interrupted => "preempted",
+            Outcome::Refused => "refused",
+            Outcome::GivenUp => "given_up",
+        };
+        let Attempt { instance, zone, spot, at, .. } = attempt;
+        let (instance, zone) = (instance.clone(), zone.clone());
+        Self { instance, zone, spot: *spot, at: Rfc3339(*at), outcome: outcome.to_owned() }
+    }
+}
+
+fn keep_trying_view(record: &Record, now: Timestamp) -> Option<KeepTryingView> {
+    let until = record.walk.keep_trying_until.filter(|_| record.phase == Phase::Placing)?;
+    let next_at = record.walk.not_before.filter(|at| now < *at);
+    Some(KeepTryingView { until: Rfc3339(until), next_at: next_at.map(Rfc3339), rounds: record.walk.rounds })
+}
+
+fn disk_view(workspace: &Workspace) -> DiskView {
+    let mut zones: Vec<String> = Vec::new();
+    for placement in &workspace.placements {
+        if !zones.contains(&placement.zone) {
+            zones.push(placement.zone.clone());
+        }
+    }
+    DiskView { regional: workspace.disk.is_some(), zones }
+}
+
+fn budget_view(record: &Record, workspace: &Workspace, now: Timestamp) -> Option<BudgetView> {
+    let budget = workspace.policy.budget;
+    let percent = record.budget_percent(now, workspace)?;
+    let when_used_up = match budget.when_used_up {
+        WhenUsedUp::NextIdle => "next_idle",
+        WhenUsedUp::HardLimit => "hard_limit",
+    };
+    Some(BudgetView {
+        monthly_usd: budget.monthly?.dollars(),
+        spent_usd: record.month_cost(now, workspace).spent.dollars(),
+        percent,
+        used_up: percent >= 100,
+        when_used_up: when_used_up.to_owned(),
+    })
 }
 
 fn name(value: impl std::fmt::Debug) -> String {
@@ -304,6 +427,9 @@ impl From<Run> for RunView {
             reason: name(run.reason),
             signal: run.signal.map(name),
             failure: run.failure.map(name),
+            started_by: run.started_by,
+            restart_of: run.restart_of,
+            walk: run.walk.iter().map(AttemptView::of).collect(),
             instance: run.instance,
             zone: run.zone,
             seconds: run.in_phases.into(),

@@ -94,6 +94,9 @@ fn policy(placing: u64, hard: Option<u64>) -> Policy {
         stopping_limit: ticks(STOPPING_LIMIT),
         call_limit: ticks(u64::from(CALL_LIMIT)),
         stock_out_retry: ticks(1),
+        attempt_limit: never,
+        dry_for: Seconds(0),
+        ..Policy::default()
     }
 }
 
@@ -255,6 +258,7 @@ impl Machines {
             comfyui_up: boot.is_none(),
             reading: Reading::Unknown,
             boot,
+            kept_prompts: None,
         };
         self.apply(world, Event::Heartbeat(beat), moment(world.tick), None)
     }
@@ -322,7 +326,7 @@ impl Machines {
                 }
                 InstanceStatus::InTransition => deeds.extend([Deed::Heartbeat(index), Deed::GoDown(index)]),
                 InstanceStatus::Down => deeds.extend((budget.by_hand > 0).then_some(Deed::ByHand(index))),
-                InstanceStatus::Missing => {}
+                InstanceStatus::Missing | InstanceStatus::Unreachable => {}
             }
             deeds.extend(vm.preempted_in.is_some().then_some(Deed::TellPreempted(index)));
         }
@@ -330,7 +334,7 @@ impl Machines {
 }
 
 pub(crate) fn error(kind: OperationErrorKind) -> OperationError {
-    OperationError { kind, detail: String::new() }
+    OperationError { kind, detail: String::new(), zones: Vec::new() }
 }
 
 /// How an operation is doing: over as soon as it is accepted, but for a start that is still coming up.
@@ -369,7 +373,7 @@ fn arrive(world: &mut World, index: usize, has_disk_to_move: bool) {
         }
         (Action::DetachDisk { .. }, _) => vm.has_disk = false,
         (Action::AttachDisk { .. }, _) if elsewhere => answer = Answer::Refused,
-        (Action::AttachDisk { .. }, _) => vm.has_disk = true,
+        (Action::AttachDisk { .. } | Action::ForceAttachDisk { .. }, _) => vm.has_disk = true,
         _ => {}
     }
     give_answer(world, name, answer);
@@ -447,7 +451,7 @@ impl Model for Machines {
             Deed::Tick => self.tick(&mut world),
             Deed::Start => {
                 world.budget.starts -= 1;
-                self.apply(&mut world, Event::StartRequested, now, None).then_some(())?;
+                self.apply(&mut world, Event::StartRequested(Default::default()), now, None).then_some(())?;
             }
             Deed::Stop => {
                 world.budget.stops -= 1;

@@ -198,10 +198,11 @@ impl Usage {
     fn keep_running(&self, state: &mut InUse) -> bool {
         state.persons -= 1;
         let now = moment(state.tick);
-        let allowed = self.rules.decide(&state.record, Event::StartRequested, now, &self.workspace).is_ok();
+        let allowed =
+            self.rules.decide(&state.record, Event::StartRequested(Default::default()), now, &self.workspace).is_ok();
         if allowed {
             self.tell(state, Some(now));
-            self.apply(state, Event::StartRequested);
+            self.apply(state, Event::StartRequested(Default::default()));
         }
         allowed
     }
@@ -227,6 +228,7 @@ fn heartbeat(run: u64, reading: Reading) -> Heartbeat {
         comfyui_up: true,
         reading,
         boot: None,
+        kept_prompts: None,
     }
 }
 
@@ -241,8 +243,11 @@ impl Model for Usage {
             instance_id: instance_id(0),
             has_disk: false,
         };
-        let events =
-            [Event::StartRequested, Event::InstanceSeen(seen), Event::Heartbeat(heartbeat(1, Reading::Unknown))];
+        let events = [
+            Event::StartRequested(Default::default()),
+            Event::InstanceSeen(seen),
+            Event::Heartbeat(heartbeat(1, Reading::Unknown)),
+        ];
         let ready = events.into_iter().fold(Record::default(), |record, event| {
             without_receipts(self.rules.decide(&record, event, moment(0), &self.workspace).unwrap().next)
         });

@@ -17,7 +17,7 @@ fn an_announced_call_stands_for_its_limit_and_the_skew_of_clocks() {
 fn calls_of_a_run_are_numbered_from_one() {
     let second = after(&announced(), Event::CallIntended(start_of("a")), at(60));
     assert_eq!(second.call.unwrap().sequence, 2);
-    let next_run = after(&stopped(), Event::StartRequested, at(300));
+    let next_run = after(&stopped(), Event::StartRequested(Default::default()), at(300));
     assert_eq!(after(&next_run, Event::CallIntended(start_of("a")), at(301)).call.unwrap().sequence, 1);
 }
 
@@ -43,7 +43,7 @@ fn an_operation_that_went_well_leaves_nothing() {
 fn a_dry_placement_gives_way_to_the_next_and_the_last_one_to_a_failure_with_a_retry() {
     let next = take(&accepted(), failed(OperationErrorKind::StockOut), at(20));
     assert_eq!((next.next.phase, next.next.placement.as_deref()), (Phase::Placing, Some("b")));
-    assert_eq!((next.next.dry.as_slice(), next.next.billed_since), (["a".to_owned()].as_slice(), None));
+    assert_eq!((next.next.walk.tried.as_slice(), next.next.billed_since), (["a".to_owned()].as_slice(), None));
     assert_eq!(next.next.call, None);
     let tried = after(&next.next, Event::CallIntended(start_of("b")), at(21));
     let all_dry = take(&tried, failed(OperationErrorKind::StockOut), at(40));
@@ -101,7 +101,7 @@ fn an_operation_that_fails_beside_a_machine_that_is_up_costs_it_nothing() {
 fn a_declared_instance_that_does_not_exist_fails_the_run() {
     // The worker tells this of what it has seen; the call of the run before has long expired.
     let mut record = after(&stopped(), Event::CallIntended(stop_of("b")), at(250));
-    record = after(&record, Event::StartRequested, at(251));
+    record = after(&record, Event::StartRequested(Default::default()), at(251));
     let decision = take(&record, failed(OperationErrorKind::NotFound), at(300));
     assert_eq!((decision.next.phase, decision.next.failure.unwrap().code), (Phase::Failed, FailureCode::NotFound));
 }
@@ -109,7 +109,7 @@ fn a_declared_instance_that_does_not_exist_fails_the_run() {
 #[test]
 fn the_failed_stop_of_the_run_before_fails_no_run() {
     let called = after(&stopped(), Event::CallIntended(stop_of("b")), at(250));
-    let next_run = after(&called, Event::StartRequested, at(251));
+    let next_run = after(&called, Event::StartRequested(Default::default()), at(251));
     let record = after(&next_run, failed(OperationErrorKind::Permission), at(255));
     assert_eq!((record.phase, record.run, record.failure), (Phase::Placing, 2, None));
 }

@@ -14,7 +14,7 @@ use InstanceStatus::{ComingUp, Down, Running};
 #[test]
 fn a_heartbeat_does_not_claim_a_machine_that_a_stop_is_on_its_way_to() {
     let called = after(&Record::default(), Event::CallIntended(stop_of("a")), at(0));
-    let run = after(&called, Event::StartRequested, at(1));
+    let run = after(&called, Event::StartRequested(Default::default()), at(1));
     assert!(run.call.is_some(), "the next run waits for the call");
     let spoken = take(&run, beat(1, BUSY), at(2));
     assert_eq!(spoken.next, run);
@@ -29,7 +29,7 @@ fn a_heartbeat_does_not_claim_a_machine_that_a_stop_is_on_its_way_to() {
 fn a_sight_does_not_claim_a_machine_whose_stop_is_not_over() {
     let called = after(&Record::default(), Event::CallIntended(stop_of("a")), at(0));
     let accepted = after(&called, Event::CallAccepted { operation: "op".to_owned() }, at(1));
-    let run = after(&accepted, Event::StartRequested, at(2));
+    let run = after(&accepted, Event::StartRequested(Default::default()), at(2));
     assert_eq!(after(&run, sight("a", Running), at(100)), run);
     let over = after(&run, Event::OperationDone, at(101));
     assert_eq!(after(&over, sight("a", Running), at(102)).phase, Phase::Booting);
@@ -41,13 +41,16 @@ fn old_word_of_a_preemption_stops_no_later_run() {
     let told = after(&used(), Event::Preempted { instance_id: ID_A, at: at(150) }, at(150));
     let over = after(&told, sight("a", Down), at(180));
     assert_eq!(over.last_stop.as_ref().unwrap().reason, StopReason::Preempted);
-    let second = after(&after(&over, Event::StartRequested, at(200)), sight("a", Running), at(230));
-    let second = after(&second, beat(2, BUSY), at(260));
-    let again = after(&second, Event::Preempted { instance_id: ID_A, at: at(300) }, at(300));
+    // The next run has begun on the other placement; its user has it begin once more, on this one.
+    let given_up = after(&over, Event::StopRequested, at(190));
+    let third = after(&given_up, Event::StartRequested(Default::default()), at(800));
+    let second = after(&third, sight("a", Running), at(830));
+    let second = after(&second, beat(3, BUSY), at(860));
+    let again = after(&second, Event::Preempted { instance_id: ID_A, at: at(900) }, at(900));
     assert_eq!(again.phase, Phase::Ready);
-    let step = next_step(&again, &[seen("a", Running), seen("b", Down)], at(301), &workspace());
+    let step = next_step(&again, &[seen("a", Running), seen("b", Down)], at(901), &workspace());
     assert_eq!(step, Step::Done);
-    assert_eq!(after(&again, beat(2, BUSY), at(330)).phase, Phase::Ready);
+    assert_eq!(after(&again, beat(3, BUSY), at(930)).phase, Phase::Ready);
 }
 
 /// `[…, HeartbeatUnknown]` at the end of an announced idle stop, inside the announcement of the hard end: the run was
@@ -68,7 +71,7 @@ fn the_hard_limit_does_not_stop_before_its_time() {
 /// counted for nothing, and the announcement came.
 #[test]
 fn keep_running_pressed_a_moment_too_early_counts() {
-    let record = after(&used(), Event::StartRequested, at(1899));
+    let record = after(&used(), Event::StartRequested(Default::default()), at(1899));
     let idle = after(&record, beat(1, IDLE), at(1900));
     assert_eq!((idle.phase, idle.stop_at), (Phase::Ready, Some(at(1899 + 1800))));
 }
@@ -79,7 +82,7 @@ fn keep_running_pressed_a_moment_too_early_counts() {
 fn keep_running_works_while_clocks_differ() {
     let mut record = draining();
     record.last_active.as_mut().unwrap().at = at(1955);
-    assert_eq!(after(&record, Event::StartRequested, at(1950)).phase, Phase::Ready);
+    assert_eq!(after(&record, Event::StartRequested(Default::default()), at(1950)).phase, Phase::Ready);
 }
 
 /// `[Start, Look, Act, Act, Stop, MakeCall, Look, Arrive, Tick, Act]`: a worker looked, the late start arrived, and the
@@ -100,7 +103,10 @@ fn with_the_clock_read_before_the_look_a_late_start_is_waited_for() {
 fn a_stop_waits_for_the_start_that_was_announced_before_it() {
     let stopping = after(&announced(), Event::StopRequested, at(2));
     assert_eq!(stopping.phase, Phase::Stopping);
-    assert_eq!(decide(&stopping, Event::StartRequested, at(3), &workspace()), Err(Denied::StillStopping));
+    assert_eq!(
+        decide(&stopping, Event::StartRequested(Default::default()), at(3), &workspace()),
+        Err(Denied::StillStopping)
+    );
     let step = next_step(&stopping, &[seen("a", Down), seen("b", Down)], at(3), &workspace());
     assert_eq!(step, Step::Wait { until: at(41) });
 }
@@ -112,7 +118,7 @@ fn a_run_that_follows_a_stop_that_took_too_long_waits_for_its_call() {
     let called = after(&stopping(), Event::CallIntended(stop_of("a")), at(790));
     let failed = after(&called, Event::SweepDue, at(800));
     assert_eq!(failed.phase, Phase::Failed);
-    let second = after(&failed, Event::StartRequested, at(801));
+    let second = after(&failed, Event::StartRequested(Default::default()), at(801));
     let step = next_step(&second, &[seen("a", Running), seen("b", Down)], at(802), &workspace());
     assert_eq!(step, Step::Wait { until: at(830) });
 }
@@ -120,7 +126,7 @@ fn a_run_that_follows_a_stop_that_took_too_long_waits_for_its_call() {
 /// `[Start, …, RunDry, Stop, …, Start, …, Arrive]`, looking at nothing but the target: two machines ran.
 #[test]
 fn a_new_run_starts_nothing_beside_what_the_last_one_left_up() {
-    let second = after(&stopped(), Event::StartRequested, at(300));
+    let second = after(&stopped(), Event::StartRequested(Default::default()), at(300));
     let step = next_step(&second, &[seen("a", Down), seen("b", ComingUp)], at(301), &workspace());
     assert_eq!(step, Step::Call(stop_of("b")));
 }

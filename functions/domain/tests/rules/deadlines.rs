@@ -60,7 +60,7 @@ impl What {
             Self::Heartbeat(reading) => beat(1, reading),
             Self::Person { ago } => Event::KeepAlive { person_at: Some(now - Seconds(ago)) },
             Self::ForgottenTab => Event::KeepAlive { person_at: None },
-            Self::KeepRunning => Event::StartRequested,
+            Self::KeepRunning => Event::StartRequested(Default::default()),
             Self::Extend { by } => Event::ExtendRequested { by: Seconds(by) },
             Self::Sweep => Event::SweepDue,
             Self::Gone => sight("a", domain::InstanceStatus::Down),

@@ -63,7 +63,15 @@ pub(crate) fn beat(run: u64, reading: Reading) -> Event {
 }
 
 pub(crate) fn heartbeat(run: u64, reading: Reading) -> Heartbeat {
-    Heartbeat { instance: "a".to_owned(), instance_id: ID_A, run: Some(run), comfyui_up: true, reading, boot: None }
+    Heartbeat {
+        instance: "a".to_owned(),
+        instance_id: ID_A,
+        run: Some(run),
+        comfyui_up: true,
+        reading,
+        boot: None,
+        kept_prompts: None,
+    }
 }
 
 /// Word of a boot under way.
@@ -80,7 +88,7 @@ pub(crate) const IDLE: Reading = Reading::Idle { last: None };
 pub(crate) const BUSY: Reading = Reading::Busy(Signal::Queue);
 
 pub(crate) fn failed(kind: OperationErrorKind) -> Event {
-    Event::OperationFailed(OperationError { kind, detail: "Google's words".to_owned() })
+    Event::OperationFailed(OperationError { kind, detail: "Google's words".to_owned(), zones: Vec::new() })
 }
 
 pub(crate) fn start_of(instance: &str) -> Action {
@@ -93,7 +101,7 @@ pub(crate) fn stop_of(instance: &str) -> Action {
 
 /// Accepted at second 0; nothing asked of Google yet.
 pub(crate) fn placing() -> Record {
-    after(&Record::default(), Event::StartRequested, at(0))
+    after(&Record::default(), Event::StartRequested(Default::default()), at(0))
 }
 
 /// The start of `a` was announced at second 1.

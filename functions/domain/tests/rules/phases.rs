@@ -12,7 +12,7 @@ use crate::fixture::{
 
 #[test]
 fn a_start_opens_the_first_run_at_the_first_placement_and_asks_the_worker() {
-    let decision = take(&domain::Record::default(), Event::StartRequested, at(0));
+    let decision = take(&domain::Record::default(), Event::StartRequested(Default::default()), at(0));
     let record = decision.next;
     assert_eq!((record.wish, record.phase, record.run), (Wish::Running, Phase::Placing, 1));
     assert_eq!(record.placement.as_deref(), Some("a"));
@@ -23,7 +23,7 @@ fn a_start_opens_the_first_run_at_the_first_placement_and_asks_the_worker() {
 #[test]
 fn a_start_repeated_is_the_same_start() {
     for record in [placing(), announced(), accepted(), booting()] {
-        let decision = take(&record, Event::StartRequested, at(95));
+        let decision = take(&record, Event::StartRequested(Default::default()), at(95));
         assert_eq!(decision.next, record);
         assert!(!decision.save && !decision.nudge);
     }
@@ -31,24 +31,27 @@ fn a_start_repeated_is_the_same_start() {
 
 #[test]
 fn a_start_while_stopping_is_denied() {
-    assert_eq!(decide(&stopping(), Event::StartRequested, at(201), &workspace()), Err(Denied::StillStopping));
+    assert_eq!(
+        decide(&stopping(), Event::StartRequested(Default::default()), at(201), &workspace()),
+        Err(Denied::StillStopping)
+    );
 }
 
 #[test]
 fn a_start_after_a_failure_is_a_new_run_without_the_failure() {
-    let record = after(&out_of_quota(), Event::StartRequested, at(10));
+    let record = after(&out_of_quota(), Event::StartRequested(Default::default()), at(10));
     assert_eq!((record.phase, record.run, record.failure), (Phase::Placing, 2, None));
 }
 
 #[test]
 fn a_start_in_ready_counts_as_a_person_at_the_button() {
-    let record = after(&used(), Event::StartRequested, at(500));
+    let record = after(&used(), Event::StartRequested(Default::default()), at(500));
     assert_eq!((record.phase, record.stop_at), (Phase::Ready, Some(at(500 + 1800))));
 }
 
 #[test]
 fn a_start_in_draining_keeps_it_running_for_another_idle_limit() {
-    let record = after(&draining(), Event::StartRequested, at(2000));
+    let record = after(&draining(), Event::StartRequested(Default::default()), at(2000));
     assert_eq!((record.phase, record.ending, record.drain_ends_at), (Phase::Ready, None, None));
     assert_eq!((record.stop_at, record.run), (Some(at(2000 + 1800)), 1));
 }
@@ -58,7 +61,10 @@ fn the_announcement_of_the_hard_end_cannot_be_taken_back() {
     let hard = 12 * 3600;
     let record = after(&used(), Event::SweepDue, at(hard - 180));
     assert_eq!((record.phase, record.ending), (Phase::Draining, Some(StopReason::HardLimit)));
-    assert_eq!(decide(&record, Event::StartRequested, at(hard - 100), &workspace()), Err(Denied::AtHardLimit));
+    assert_eq!(
+        decide(&record, Event::StartRequested(Default::default()), at(hard - 100), &workspace()),
+        Err(Denied::AtHardLimit)
+    );
     assert_eq!(after(&record, beat(1, BUSY), at(hard - 60)).phase, Phase::Draining);
     let end = after(&record, Event::SweepDue, at(hard));
     assert_eq!((end.phase, end.ending), (Phase::Stopping, Some(StopReason::HardLimit)));

@@ -43,7 +43,7 @@ fn a_run_that_ends_without_stopping_has_been_where_it_was_to_its_last_moment() {
 fn the_next_run_begins_its_seconds_anew() {
     let stopped = after(&stopping(), sight("a", InstanceStatus::Down), at(240));
     assert_eq!(stopped.in_phases, PhaseTimes::default());
-    let again = after(&stopped, Event::StartRequested, at(100_000));
+    let again = after(&stopped, Event::StartRequested(Default::default()), at(100_000));
     let ended = take(&again, Event::StopRequested, at(100_007)).ended.unwrap();
     assert_eq!(ended.in_phases, PhaseTimes { placing: Seconds(7), ..PhaseTimes::default() });
 }
@@ -85,7 +85,7 @@ fn a_receipt_keeps_the_price_and_its_day() {
 
 #[test]
 fn a_machine_found_running_is_billed_from_then_at_the_price_of_then() {
-    let placing = after(&Record::default(), Event::StartRequested, at(0));
+    let placing = after(&Record::default(), Event::StartRequested(Default::default()), at(0));
     let record = decided(&placing, sight("a", InstanceStatus::Running), at(5), &dated(900_000, "2026-07-30")).next;
     assert_eq!((record.billed_since, record.price.map(|price| price.per_hour)), (Some(at(5)), Some(MicroUsd(900_000))));
 }
@@ -172,7 +172,8 @@ fn a_month_turns_where_the_owner_lives() {
     let workspace = in_the_west();
     // START is 22 November, 18:00 UTC; the month turns there at 08:00 UTC of 1 December.
     let turns = 8 * 86_400 + 14 * 3600;
-    let placing = decided(&Record::default(), Event::StartRequested, at(turns - 7200), &workspace).next;
+    let placing =
+        decided(&Record::default(), Event::StartRequested(Default::default()), at(turns - 7200), &workspace).next;
     let up = decided(&placing, sight("a", InstanceStatus::Running), at(turns - 3600), &workspace).next;
     assert_eq!(up.month_cost(at(turns - 1), &workspace).spent, MicroUsd(720_000).for_time(Seconds(3599)));
     assert_eq!(up.month_cost(at(turns), &workspace).spent, MicroUsd(0));
@@ -201,7 +202,7 @@ enum What {
 impl What {
     fn event(self, run: u64, now: Timestamp) -> Event {
         match self {
-            Self::Start => Event::StartRequested,
+            Self::Start => Event::StartRequested(Default::default()),
             Self::Stop => Event::StopRequested,
             Self::Extend => Event::ExtendRequested { by: Seconds::hours(1) },
             Self::Person => Event::KeepAlive { person_at: Some(now) },

@@ -90,7 +90,7 @@ fn an_announced_call_is_waited_for_by_everybody_until_it_can_no_longer_arrive() 
 #[test]
 fn an_accepted_call_is_followed() {
     let follow = Step::Follow { operation: "op-1".to_owned(), instance: "a".to_owned() };
-    assert_eq!(step(&accepted(), ComingUp, Down, at(300)), follow);
+    assert_eq!(step(&accepted(), ComingUp, Down, at(150)), follow);
     let stopping = after(&accepted(), Event::StopRequested, at(5));
     assert_eq!(step(&stopping, Down, Down, at(300)), follow, "it may come up still");
 }

@@ -121,7 +121,7 @@ async fn when_all_zones_are_dry_it_fails_with_a_time_to_try_again() {
 async fn a_quota_is_told_and_not_tried_elsewhere() {
     let setting = Setting::new();
     let detail = "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.".to_owned();
-    let quota = OperationError { kind: OperationErrorKind::Quota, detail: detail.clone() };
+    let quota = OperationError { kind: OperationErrorKind::Quota, detail: detail.clone(), zones: Vec::new() };
     setting.machines.trouble_next_call(Trouble::FailOperation(quota));
     press(&setting, "start").await;
     setting.attend().await;

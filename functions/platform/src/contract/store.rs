@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{
-    Action, Activity, Boot, BootStep, Call, Failure, FailureCode, LastStop, MicroUsd, Month, Phase, PhaseTimes, Price,
-    Record, Run, RunNumber, Seconds, Signal, StepTime, StopReason, Timestamp, Wish, WorkspaceId,
+    Action, Activity, Attempt, Boot, BootStep, BudgetTold, Call, Failure, FailureCode, FoundDry, LastStop, MicroUsd,
+    Month, Notice, NoticeKind, Outcome, Phase, PhaseTimes, Price, Record, Run, RunNumber, Seconds, Signal, StepTime,
+    StopReason, Timestamp, UserMonth, Walk, Wish, WorkspaceId,
 };
 use futures_util::future::join_all;
 
@@ -44,6 +45,9 @@ pub fn run_numbered(number: RunNumber) -> Run {
         reason: StopReason::Idle,
         signal: Some(Signal::Queue),
         failure: None,
+        started_by: Some("ada".to_owned()),
+        restart_of: Some(1),
+        walk: attempts(),
         instance: Some("comfyui-main-a".to_owned()),
         zone: Some("us-central1-a".to_owned()),
         in_phases: phase_times([29, 41, 3700, 180, 50]),
@@ -72,7 +76,17 @@ pub fn full_record() -> Record {
         run: 3,
         phase_since: at(1),
         placement: Some("comfyui-main-a".to_owned()),
-        dry: vec!["comfyui-main-b".to_owned(), "comfyui-main-c".to_owned()],
+        walk: Walk {
+            since: at(17),
+            tried: vec!["comfyui-main-b".to_owned(), "comfyui-main-c".to_owned()],
+            attempts: attempts(),
+            named: vec!["us-central1-f".to_owned()],
+            not_before: Some(at(18)),
+            rounds: 2,
+            keep_trying_until: Some(at(19)),
+        },
+        dry_lately: vec![FoundDry { instance: "comfyui-main-b".to_owned(), at: at(20) }],
+        lost_zone: Some("us-central1-c".to_owned()),
         call: Some(Call {
             action: Action::StopInstance { instance: "comfyui-main-a".to_owned() },
             sequence: 4,
@@ -84,6 +98,11 @@ pub fn full_record() -> Record {
         // Above the signed range: Compute Engine's numbers use all 64 bits.
         instance_id: Some(u64::MAX - 5),
         started_at: Some(at(4)),
+        started_by: Some("ada".to_owned()),
+        restarts: 2,
+        restart_of: Some(2),
+        allowance: Some(MicroUsd(5_000_000)),
+        beyond_budget: true,
         ready_at: Some(at(5)),
         billed_since: Some(at(6)),
         price: Some(price()),
@@ -121,8 +140,52 @@ pub fn full_record() -> Record {
             retry_at: Some(at(15)),
             step: Some(BootStep::Installing),
         }),
-        month: Month { begins: Timestamp::from_seconds(1_772_323_200), spent: MicroUsd(12_400_000) },
+        month: MONTH,
+        by_user: vec![UserMonth { user: "ada".to_owned(), month: MONTH }],
+        budget_told: Some(BudgetTold { month: MONTH.begins, percent: 80 }),
+        restore_queue: true,
+        kept_prompts: 3,
+        notices: notices(at),
+        notices_made: 9,
     }
+}
+
+const MONTH: Month = Month { begins: Timestamp::from_seconds(1_772_323_200), spent: MicroUsd(12_400_000) };
+
+/// A try of each outcome.
+fn attempts() -> Vec<Attempt> {
+    use Outcome::{Dry, GivenUp, Interrupted, Refused, TimedOut, Trying, Up};
+    let outcomes = [Trying, Dry, TimedOut, Up, Interrupted, Refused, GivenUp];
+    let attempt = |(second, outcome)| Attempt {
+        instance: "comfyui-main-b".to_owned(),
+        zone: "us-central1-b".to_owned(),
+        spot: second == 0,
+        at: Timestamp::from_seconds(1_772_323_200 + second),
+        outcome,
+    };
+    (0..).zip(outcomes).map(attempt).collect()
+}
+
+/// A notice of each kind.
+fn notices(at: impl Fn(i64) -> Timestamp) -> Vec<Notice> {
+    let zone = || "us-central1-b".to_owned();
+    let kinds = [
+        NoticeKind::Ready { placement: "comfyui-main-a".to_owned(), restarts: 1 },
+        NoticeKind::DrainingSoon { reason: StopReason::Budget, ends_at: at(30) },
+        NoticeKind::Stopped {
+            reason: StopReason::HostError,
+            lasted: Seconds(3600),
+            billed: Seconds(3500),
+            cost: MicroUsd(700_000),
+            month: MicroUsd(12_400_000),
+            failure: Some(FailureCode::ZoneGone),
+        },
+        NoticeKind::NoCapacity { zones: vec![zone()], until: Some(at(31)) },
+        NoticeKind::Preempted { zone: Some(zone()), host_error: false, restarting: true },
+        NoticeKind::Budget { percent: 80, spent: MicroUsd(40_000_000), limit: MicroUsd(50_000_000) },
+    ];
+    let notice = |(sequence, kind)| Notice { sequence, run: 3, kind, at: at(32), tries: 2, not_before: at(33) };
+    (1..).zip(kinds).map(notice).collect()
 }
 
 fn workspace(name: &str) -> WorkspaceId {
@@ -194,24 +257,28 @@ async fn every_variant_comes_back(store: &dyn WorkspaceStore) {
     }
 }
 
-const EVERY_REASON: [StopReason; 8] = [
+const EVERY_REASON: [StopReason; 10] = [
     StopReason::Idle,
     StopReason::NeverOpened,
     StopReason::User,
     StopReason::HardLimit,
     StopReason::Silent,
     StopReason::Preempted,
+    StopReason::HostError,
+    StopReason::Budget,
     StopReason::MachineStopped,
     StopReason::StartFailed,
 ];
 
-const EVERY_FAILURE: [FailureCode; 9] = [
+const EVERY_FAILURE: [FailureCode; 11] = [
     FailureCode::StockOut,
     FailureCode::Quota,
     FailureCode::Permission,
     FailureCode::NotFound,
     FailureCode::Refused,
     FailureCode::PlacingTimedOut,
+    FailureCode::ZoneGone,
+    FailureCode::Interrupted,
     FailureCode::BootTimedOut,
     FailureCode::BootFailed,
     FailureCode::StopTimedOut,
@@ -230,10 +297,11 @@ const EVERY_SIGNAL: [Signal; 4] = [Signal::Queue, Signal::Traffic, Signal::Gpu, 
 
 fn action(turn: usize) -> Action {
     let instance = format!("instance-{turn}");
-    match turn % 4 {
+    match turn % 5 {
         0 => Action::StartInstance { instance },
         1 => Action::StopInstance { instance },
         2 => Action::DetachDisk { instance },
+        3 => Action::ForceAttachDisk { instance },
         _ => Action::AttachDisk { instance },
     }
 }

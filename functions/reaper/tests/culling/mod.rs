@@ -114,6 +114,7 @@ fn beat(workspace: &Workspace, reading: Reading) -> Event {
         comfyui_up: true,
         reading,
         boot: None,
+        kept_prompts: None,
     })
 }
 

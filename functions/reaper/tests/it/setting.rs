@@ -189,7 +189,7 @@ impl Setting {
 
     /// Start was pressed.
     pub(crate) async fn placing(&self, name: &str) {
-        self.happen(name, Event::StartRequested).await;
+        self.happen(name, Event::StartRequested(Default::default())).await;
     }
 
     /// A run whose machine has just come up.
@@ -245,7 +245,15 @@ impl Setting {
 /// A heartbeat of the first placement.
 pub(crate) fn heartbeat(name: &str, instance_id: u64, run: u64, reading: Reading) -> Event {
     let instance = format!("{name}-a");
-    Event::Heartbeat(Heartbeat { instance, instance_id, run: Some(run), comfyui_up: true, reading, boot: None })
+    Event::Heartbeat(Heartbeat {
+        instance,
+        instance_id,
+        run: Some(run),
+        comfyui_up: true,
+        reading,
+        boot: None,
+        kept_prompts: None,
+    })
 }
 
 /// What lifecycle does with an event: load, decide, save.

@@ -9,8 +9,9 @@
 //! have. The types below repeat the domain's, so that a change there that this would miss does not compile.
 
 use domain::{
-    Action, Activity, Boot, BootStep, Call, Failure, FailureCode, LastStop, MicroUsd, Month, Phase, PhaseTimes, Price,
-    Record, Run, Seconds, Signal, StepTime, StopReason, Timestamp, Wish,
+    Action, Activity, Attempt, Boot, BootStep, BudgetTold, Call, Failure, FailureCode, FoundDry, LastStop, MicroUsd,
+    Month, Notice, NoticeKind, Outcome, Phase, PhaseTimes, Price, Record, Run, Seconds, Signal, StepTime, StopReason,
+    Timestamp, UserMonth, Walk, Wish,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,9 +54,10 @@ mod instance_id {
 stored_as! {
     RecordFields: Record, RunFields: Run, CallFields: Call, BootFields: Boot, FailureFields: Failure,
     LastStopFields: LastStop, ActivityFields: Activity, StepTimeFields: StepTime, MonthFields: Month,
-    PriceFields: Price, PhaseTimesFields: PhaseTimes,
+    PriceFields: Price, PhaseTimesFields: PhaseTimes, WalkFields: Walk, AttemptFields: Attempt, FoundDryFields: FoundDry,
+    UserMonthFields: UserMonth, NoticeFields: Notice, NoticeKindFields: NoticeKind, OutcomeName: Outcome,
     WishName: Wish, PhaseName: Phase, SignalName: Signal, StopReasonName: StopReason, BootStepName: BootStep,
-    FailureCodeName: FailureCode, ActionName: Action,
+    FailureCodeName: FailureCode, ActionName: Action, BudgetToldFields: BudgetTold,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,8 +72,11 @@ struct RecordFields {
     #[serde(with = "stored")]
     phase_since: Timestamp,
     placement: Option<String>,
-    #[serde(default)]
-    dry: Vec<String>,
+    #[serde(default, with = "stored")]
+    walk: Walk,
+    #[serde(default, with = "stored")]
+    dry_lately: Vec<FoundDry>,
+    lost_zone: Option<String>,
     #[serde(default, with = "stored")]
     call: Option<Call>,
     calls: u32,
@@ -79,6 +84,15 @@ struct RecordFields {
     instance_id: Option<u64>,
     #[serde(default, with = "stored")]
     started_at: Option<Timestamp>,
+    started_by: Option<String>,
+    #[serde(default)]
+    restarts: u32,
+    #[serde(default, with = "stored")]
+    restart_of: Option<u64>,
+    #[serde(default, with = "stored")]
+    allowance: Option<MicroUsd>,
+    #[serde(default)]
+    beyond_budget: bool,
     #[serde(default, with = "stored")]
     ready_at: Option<Timestamp>,
     #[serde(default, with = "stored")]
@@ -115,6 +129,18 @@ struct RecordFields {
     failure: Option<Failure>,
     #[serde(with = "stored")]
     month: Month,
+    #[serde(default, with = "stored")]
+    by_user: Vec<UserMonth>,
+    #[serde(default, with = "stored")]
+    budget_told: Option<BudgetTold>,
+    #[serde(default)]
+    restore_queue: bool,
+    #[serde(default)]
+    kept_prompts: u32,
+    #[serde(default, with = "stored")]
+    notices: Vec<Notice>,
+    #[serde(default, with = "stored")]
+    notices_made: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,6 +160,11 @@ struct RunFields {
     signal: Option<Signal>,
     #[serde(default, with = "stored")]
     failure: Option<FailureCode>,
+    started_by: Option<String>,
+    #[serde(default, with = "stored")]
+    restart_of: Option<u64>,
+    #[serde(default, with = "stored")]
+    walk: Vec<Attempt>,
     instance: Option<String>,
     zone: Option<String>,
     #[serde(default, with = "stored")]
@@ -168,6 +199,7 @@ enum ActionName {
     StopInstance { instance: String },
     DetachDisk { instance: String },
     AttachDisk { instance: String },
+    ForceAttachDisk { instance: String },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -267,6 +299,134 @@ struct PhaseTimesFields {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "Walk")]
+struct WalkFields {
+    #[serde(with = "stored")]
+    since: Timestamp,
+    #[serde(default)]
+    tried: Vec<String>,
+    #[serde(default, with = "stored")]
+    attempts: Vec<Attempt>,
+    #[serde(default)]
+    named: Vec<String>,
+    #[serde(default, with = "stored")]
+    not_before: Option<Timestamp>,
+    rounds: u32,
+    #[serde(default, with = "stored")]
+    keep_trying_until: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Attempt")]
+struct AttemptFields {
+    instance: String,
+    zone: String,
+    spot: bool,
+    #[serde(with = "stored")]
+    at: Timestamp,
+    #[serde(with = "stored")]
+    outcome: Outcome,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Outcome")]
+enum OutcomeName {
+    Trying,
+    Dry,
+    TimedOut,
+    Up,
+    Interrupted,
+    Refused,
+    GivenUp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FoundDry")]
+struct FoundDryFields {
+    instance: String,
+    #[serde(with = "stored")]
+    at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "UserMonth")]
+struct UserMonthFields {
+    user: String,
+    #[serde(with = "stored")]
+    month: Month,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BudgetTold")]
+struct BudgetToldFields {
+    #[serde(with = "stored")]
+    month: Timestamp,
+    percent: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Notice")]
+struct NoticeFields {
+    #[serde(with = "stored")]
+    sequence: u64,
+    #[serde(with = "stored")]
+    run: u64,
+    #[serde(with = "stored")]
+    kind: NoticeKind,
+    #[serde(with = "stored")]
+    at: Timestamp,
+    tries: u8,
+    #[serde(with = "stored")]
+    not_before: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "NoticeKind", tag = "kind")]
+enum NoticeKindFields {
+    Ready {
+        placement: String,
+        restarts: u32,
+    },
+    DrainingSoon {
+        #[serde(with = "stored")]
+        reason: StopReason,
+        #[serde(with = "stored")]
+        ends_at: Timestamp,
+    },
+    Stopped {
+        #[serde(with = "stored")]
+        reason: StopReason,
+        #[serde(with = "stored")]
+        lasted: Seconds,
+        #[serde(with = "stored")]
+        billed: Seconds,
+        #[serde(with = "stored")]
+        cost: MicroUsd,
+        #[serde(with = "stored")]
+        month: MicroUsd,
+        #[serde(default, with = "stored")]
+        failure: Option<FailureCode>,
+    },
+    NoCapacity {
+        zones: Vec<String>,
+        #[serde(default, with = "stored")]
+        until: Option<Timestamp>,
+    },
+    Preempted {
+        zone: Option<String>,
+        host_error: bool,
+        restarting: bool,
+    },
+    Budget {
+        percent: u8,
+        #[serde(with = "stored")]
+        spent: MicroUsd,
+        #[serde(with = "stored")]
+        limit: MicroUsd,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "Wish")]
 enum WishName {
     Stopped,
@@ -303,6 +463,8 @@ enum StopReasonName {
     HardLimit,
     Silent,
     Preempted,
+    HostError,
+    Budget,
     MachineStopped,
     StartFailed,
 }
@@ -330,6 +492,8 @@ enum FailureCodeName {
     BootTimedOut,
     BootFailed,
     StopTimedOut,
+    ZoneGone,
+    Interrupted,
 }
 
 #[cfg(test)]
