@@ -38,6 +38,8 @@ struct Machine {
     status: InstanceStatus,
     instance_id: u64,
     disks: BTreeSet<String>,
+    /// Told as a stock-out, and on its way all the same.
+    late: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,8 @@ struct Cloud {
     operations: Vec<Operation>,
     accepted: BTreeMap<Uuid, usize>,
     dry: BTreeSet<String>,
+    late: BTreeSet<String>,
+    gone: BTreeSet<String>,
     troubles: VecDeque<Trouble>,
     looks_to_fail: usize,
     calls: Vec<RecordedCall>,
@@ -98,12 +102,18 @@ impl FakeCompute {
 
     /// Whether the zone has no machine to give.
     pub fn set_dry(&self, zone: &str, dry: bool) {
-        let mut cloud = self.cloud();
-        if dry {
-            cloud.dry.insert(zone.to_owned())
-        } else {
-            cloud.dry.remove(zone)
-        };
+        switch(&mut self.cloud().dry, zone, dry);
+    }
+
+    /// Whether a start in the zone is told as a stock-out, and its instance comes up all the same with the next
+    /// [`Self::settle`] but one.
+    pub fn set_late(&self, zone: &str, late: bool) {
+        switch(&mut self.cloud().late, zone, late);
+    }
+
+    /// Whether nobody answers for the zone. What is in it stays as it is.
+    pub fn set_gone(&self, zone: &str, gone: bool) {
+        switch(&mut self.cloud().gone, zone, gone);
     }
 
     /// The next call that nothing is scripted for yet goes wrong.
@@ -119,6 +129,10 @@ impl FakeCompute {
     /// Lets every accepted operation come to its end.
     pub fn settle(&self) {
         let mut cloud = self.cloud();
+        for machine in cloud.machines.values_mut().filter(|machine| machine.late) {
+            machine.late = false;
+            machine.status = InstanceStatus::Running;
+        }
         for at in 0..cloud.operations.len() {
             if cloud.operations[at].state == OperationState::Pending {
                 let state = cloud.end(at);
@@ -146,7 +160,9 @@ impl FakeCompute {
         let mut cloud = self.cloud();
         let instance_id = 7_000_000_000_000_000_000 + cloud.machines.len() as u64;
         let (workspace, zone) = (workspace.to_owned(), zone.to_owned());
-        cloud.machines.insert(instance.to_owned(), Machine { workspace, zone, status, instance_id, disks });
+        cloud
+            .machines
+            .insert(instance.to_owned(), Machine { workspace, zone, status, instance_id, disks, late: false });
     }
 
     fn cloud(&self) -> MutexGuard<'_, Cloud> {
@@ -170,7 +186,8 @@ impl Cloud {
 
     fn accept(&mut self, action: &Action, disk: Option<&str>, request_id: Uuid) -> Result<String, CallError> {
         let trouble = self.troubles.pop_front();
-        if matches!(trouble, Some(Trouble::LoseRequest)) {
+        let silent = self.machines.get(action.instance()).is_some_and(|machine| self.gone.contains(&machine.zone));
+        if silent || matches!(trouble, Some(Trouble::LoseRequest)) {
             return Err(unanswered());
         }
         self.calls.push(RecordedCall { action: action.clone(), request_id });
@@ -202,7 +219,10 @@ impl Cloud {
             (Action::StartInstance { .. }, InstanceStatus::InTransition) => {
                 return Err(error(OperationErrorKind::Transient, format!("The resource '{instance}' is not ready")));
             }
-            (Action::StartInstance { .. }, InstanceStatus::Down) => machine.status = InstanceStatus::ComingUp,
+            (Action::StartInstance { .. }, InstanceStatus::Down) => {
+                machine.status = InstanceStatus::ComingUp;
+                machine.late = false;
+            }
             (Action::StopInstance { .. }, status) if status.is_up() => machine.status = InstanceStatus::InTransition,
             _ => {}
         }
@@ -213,16 +233,15 @@ impl Cloud {
     fn end(&mut self, at: usize) -> OperationState {
         let Operation { zone, action, disk, fails, .. } = &self.operations[at];
         let (zone, action, disk, fails) = (zone.clone(), action.clone(), disk.clone(), fails.clone());
-        let dry = self.dry.contains(&zone).then(|| {
-            let detail = format!("The zone '{zone}' does not have enough resources available to fulfill the request.");
-            error(OperationErrorKind::StockOut, detail)
-        });
+        let late = self.late.contains(&zone);
+        let dry = (late || self.dry.contains(&zone)).then(|| self.stock_out(&zone));
         let holder =
             self.machines.iter().find(|(_, machine)| disk.as_ref().is_some_and(|disk| machine.disks.contains(disk)));
         let holder = holder.map(|(name, _)| name.clone());
         let Some(machine) = self.machines.get_mut(action.instance()) else { return OperationState::Done };
         let failed = match &action {
             Action::StartInstance { .. } if machine.status == InstanceStatus::ComingUp => {
+                machine.late = late && fails.is_none();
                 let failed = fails.or(dry);
                 machine.status = if failed.is_some() { InstanceStatus::Down } else { InstanceStatus::Running };
                 failed
@@ -233,10 +252,38 @@ impl Cloud {
             }
             Action::StartInstance { .. } | Action::StopInstance { .. } => fails,
             Action::AttachDisk { .. } => fails.or_else(|| attach(machine, disk, holder)),
+            Action::ForceAttachDisk { .. } => fails.or_else(|| self.take_disk(action.instance(), disk)),
             Action::DetachDisk { .. } => fails.or_else(|| detach(machine, disk)),
         };
         failed.map_or(OperationState::Done, OperationState::Failed)
     }
+
+    fn stock_out(&self, zone: &str) -> OperationError {
+        let detail = format!("The zone '{zone}' does not have enough resources available to fulfill the request.");
+        let zones: BTreeSet<&String> = self.machines.values().map(|machine| &machine.zone).collect();
+        let has = |zone: &&String| ![&self.dry, &self.late, &self.gone].iter().any(|without| without.contains(*zone));
+        let zones = zones.into_iter().filter(has).cloned().collect();
+        OperationError { zones, ..error(OperationErrorKind::StockOut, detail) }
+    }
+
+    /// By force: whoever has the disk has it no longer.
+    fn take_disk(&mut self, instance: &str, disk: Option<String>) -> Option<OperationError> {
+        let disk = disk?;
+        let holder = |(name, machine): &(&String, &mut Machine)| *name != instance && machine.disks.contains(&disk);
+        if let Some((_, holder)) = self.machines.iter_mut().find(holder) {
+            holder.disks.remove(&disk);
+        }
+        let holds = self.machines.get(instance).is_some_and(|machine| machine.disks.contains(&disk));
+        attach(self.machine(instance), Some(disk), holds.then(|| instance.to_owned()))
+    }
+}
+
+fn switch(zones: &mut BTreeSet<String>, zone: &str, on: bool) {
+    if on {
+        zones.insert(zone.to_owned())
+    } else {
+        zones.remove(zone)
+    };
 }
 
 fn attach(machine: &mut Machine, disk: Option<String>, holder: Option<String>) -> Option<OperationError> {
@@ -256,7 +303,7 @@ fn detach(machine: &mut Machine, disk: Option<String>) -> Option<OperationError>
 }
 
 fn error(kind: OperationErrorKind, detail: String) -> OperationError {
-    OperationError { kind, detail }
+    OperationError { kind, detail, zones: Vec::new() }
 }
 
 fn unanswered() -> CallError {
@@ -272,8 +319,15 @@ impl Compute for FakeCompute {
     async fn see(&self, workspace: &Workspace) -> anyhow::Result<Vec<InstanceSeen>> {
         let mut cloud = self.cloud();
         cloud.look()?;
+        let is_gone = |placement: &domain::Placement| cloud.gone.contains(&placement.zone);
+        if !workspace.placements.is_empty() && workspace.placements.iter().all(is_gone) {
+            bail!("no zone of {} answers", workspace.id);
+        }
         let seen = workspace.placements.iter().map(|placement| {
             let instance = placement.instance.clone();
+            if is_gone(placement) {
+                return InstanceSeen { instance, status: InstanceStatus::Unreachable, instance_id: 0, has_disk: false };
+            }
             match cloud.machines.get(&instance) {
                 Some(machine) => InstanceSeen {
                     has_disk: workspace.disk.as_ref().is_some_and(|disk| machine.disks.contains(disk)),
@@ -290,7 +344,8 @@ impl Compute for FakeCompute {
     async fn list_up(&self) -> anyhow::Result<Vec<UpInstance>> {
         let mut cloud = self.cloud();
         cloud.look()?;
-        let up = cloud.machines.iter().filter(|(_, machine)| machine.status.is_up());
+        let reached = cloud.machines.iter().filter(|(_, machine)| !cloud.gone.contains(&machine.zone));
+        let up = reached.filter(|(_, machine)| machine.status.is_up());
         let told = |(instance, machine): (&String, &Machine)| UpInstance {
             workspace: machine.workspace.clone(),
             instance: instance.clone(),
@@ -306,6 +361,9 @@ impl Compute for FakeCompute {
     async fn operation(&self, zone: &str, operation: &str) -> anyhow::Result<OperationState> {
         let mut cloud = self.cloud();
         cloud.look()?;
+        if cloud.gone.contains(zone) {
+            bail!("the zone {zone} does not answer");
+        }
         let at = operation.strip_prefix("operation-").and_then(|at| at.parse::<usize>().ok());
         let known = at.and_then(|at| cloud.operations.get(at)).filter(|operation| operation.zone == zone);
         Ok(known.map_or(OperationState::Done, |operation| operation.state.clone()))

@@ -18,6 +18,14 @@ impl ComputeHarness for Harness {
     async fn set_dry(&self, zone: &str, dry: bool) {
         self.0.set_dry(zone, dry);
     }
+
+    async fn set_late(&self, zone: &str, late: bool) {
+        self.0.set_late(zone, late);
+    }
+
+    async fn set_gone(&self, zone: &str, gone: bool) {
+        self.0.set_gone(zone, gone);
+    }
 }
 
 fn fake() -> FakeCompute {
@@ -39,7 +47,7 @@ async fn the_fake_keeps_the_contract() {
 #[tokio::test]
 async fn troubles_happen_once_and_in_the_order_of_the_script() {
     let fake = fake();
-    let refused = OperationError { kind: OperationErrorKind::Permission, detail: "no".into() };
+    let refused = OperationError { kind: OperationErrorKind::Permission, detail: "no".into(), zones: Vec::new() };
     fake.trouble_next_call(Trouble::LoseRequest);
     fake.trouble_next_call(Trouble::LoseAnswer);
     fake.trouble_next_call(Trouble::Refuse(refused.clone()));
@@ -57,7 +65,8 @@ async fn troubles_happen_once_and_in_the_order_of_the_script() {
 #[tokio::test]
 async fn an_operation_can_be_made_to_fail() {
     let fake = fake();
-    let quota = OperationError { kind: OperationErrorKind::Quota, detail: "Limit: 0.0 globally.".into() };
+    let quota =
+        OperationError { kind: OperationErrorKind::Quota, detail: "Limit: 0.0 globally.".into(), zones: Vec::new() };
     fake.trouble_next_call(Trouble::FailOperation(quota.clone()));
     let operation = start(&fake, 1).await.unwrap();
     fake.settle();

@@ -2,6 +2,7 @@
 //!
 //! Nothing is connected before the first call: building the clients takes longer than the rest of a cold start.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,14 +16,17 @@ use google_cloud_compute_v1::client::{Instances, ZoneOperations};
 use google_cloud_compute_v1::model::instance::Status;
 use google_cloud_compute_v1::model::{AttachedDisk, Instance, Operation};
 use google_cloud_gax::Result as CallResult;
+use google_cloud_gax::error::Error;
 use google_cloud_gax::exponential_backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use google_cloud_gax::options::RequestOptionsBuilder as _;
-use google_cloud_gax::retry_policy::{Aip194Strict, NeverRetry, RetryPolicyArg, RetryPolicyExt as _};
+use google_cloud_gax::retry_policy::{Aip194Strict, NeverRetry, RetryPolicy, RetryPolicyArg, RetryPolicyExt as _};
+use google_cloud_gax::retry_result::RetryResult;
+use google_cloud_gax::retry_state::RetryState;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::google_errors::{is_not_found, of_call, of_operation};
+use super::google_errors::{is_not_found, is_silence, of_call, of_operation};
 use super::{CallError, CallRequest, Compute, OperationState, WORKSPACE_LABEL};
 
 /// Name under which an instance knows a disk that we attach: `/dev/disk/by-id/google-pilotlight-data`.
@@ -86,12 +90,14 @@ impl GoogleCompute {
         Ok(&self.clients().await.map_err(CallError::Unanswered)?.instances)
     }
 
-    async fn see_one(&self, placement: &Placement, disk: Option<&str>) -> anyhow::Result<InstanceSeen> {
+    async fn see_one(&self, placement: &Placement, disk: Option<&str>) -> anyhow::Result<Look> {
         let Placement { instance, zone, .. } = placement;
+        let looking = || format!("looking at instance {instance} in {zone}");
         match self.get(self.clients().await?, placement).await {
-            Ok(found) => Ok(seen(instance, &found, disk)),
-            Err(error) if is_not_found(&error) => Ok(missing(instance)),
-            Err(error) => Err(error).with_context(|| format!("looking at instance {instance} in {zone}")),
+            Ok(found) => Ok(Look::Seen(seen(instance, &found, disk))),
+            Err(error) if is_not_found(&error) => Ok(Look::Seen(unseen(instance, InstanceStatus::Missing))),
+            Err(error) if is_silence(&error) => Ok(Look::Silence(anyhow::Error::new(error).context(looking()))),
+            Err(error) => Err(error).with_context(looking),
         }
     }
 
@@ -115,13 +121,14 @@ impl GoogleCompute {
         self.accepted(|| start.clone().send()).await
     }
 
-    async fn attach(&self, place: &Placement, disk: &str, request_id: Uuid) -> Result<String, CallError> {
+    /// By force, the disk is taken from whoever has it; that a regional disk alone allows, and ours is named as one.
+    async fn attach(&self, place: &Placement, disk: &str, force: bool, id: Uuid) -> Result<String, CallError> {
         let Placement { instance, zone, .. } = place;
         let source = format!("projects/{}/regions/{}/disks/{disk}", self.config.project, region_of(zone));
         let body = AttachedDisk::new().set_source(source).set_device_name(DATA_DEVICE).set_auto_delete(false);
         let attach = self.instances().await?.attach_disk();
         let attach = attach.set_project(&self.config.project).set_zone(zone).set_instance(instance).set_body(body);
-        let attach = attach.set_request_id(request_id.to_string());
+        let attach = attach.set_request_id(id.to_string()).set_or_clear_force_attach(force.then_some(true));
         self.accepted(|| attach.clone().send()).await
     }
 
@@ -153,8 +160,9 @@ impl GoogleCompute {
             (Action::StartInstance { .. }, _) => self.start(zone, instance, request_id).await,
             (Action::StopInstance { .. }, _) => self.stop(zone, instance, request_id).await,
             (Action::DetachDisk { .. }, Some(disk)) => self.detach(placement, disk, request_id).await,
-            (Action::AttachDisk { .. }, Some(disk)) => self.attach(placement, disk, request_id).await,
-            (Action::DetachDisk { .. } | Action::AttachDisk { .. }, None) => {
+            (Action::AttachDisk { .. }, Some(disk)) => self.attach(placement, disk, false, request_id).await,
+            (Action::ForceAttachDisk { .. }, Some(disk)) => self.attach(placement, disk, true, request_id).await,
+            (Action::DetachDisk { .. } | Action::AttachDisk { .. } | Action::ForceAttachDisk { .. }, None) => {
                 Err(refused(OperationErrorKind::NotFound, format!("{} declares no disk", workspace.id)))
             }
         }
@@ -199,7 +207,8 @@ impl Compute for GoogleCompute {
     async fn see(&self, workspace: &Workspace) -> anyhow::Result<Vec<InstanceSeen>> {
         let disk = workspace.disk.as_deref();
         let looks: Vec<_> = workspace.placements.iter().map(|placement| self.see_one(placement, disk)).collect();
-        stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await
+        let looks: Vec<Look> = stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+        judge(looks, &workspace.placements)
     }
 
     async fn list_up(&self) -> anyhow::Result<Vec<UpInstance>> {
@@ -247,6 +256,35 @@ impl Compute for GoogleCompute {
     }
 }
 
+/// How a look at one instance went.
+#[derive(Debug)]
+enum Look {
+    Seen(InstanceSeen),
+    Silence(anyhow::Error),
+}
+
+/// A zone is silent where nobody answers for any of its instances while another zone answers. A silence beside an answer
+/// from the same zone, or all around us, is a failed look: it says nothing about a zone.
+fn judge(looks: Vec<Look>, placements: &[Placement]) -> anyhow::Result<Vec<InstanceSeen>> {
+    let looked = looks.iter().zip(placements);
+    let answers = looked.filter(|(look, _)| matches!(look, Look::Seen(_))).map(|(_, place)| place.zone.as_str());
+    let answering: BTreeSet<&str> = answers.collect();
+    let each = looks.into_iter().zip(placements).map(|(look, place)| match look {
+        Look::Seen(seen) => Ok(seen),
+        Look::Silence(error) if answering.is_empty() || answering.contains(place.zone.as_str()) => Err(error),
+        Look::Silence(error) => {
+            tracing::warn!(
+                instance = place.instance,
+                zone = place.zone,
+                error = format!("{error:#}"),
+                "zone is silent"
+            );
+            Ok(unseen(&place.instance, InstanceStatus::Unreachable))
+        }
+    });
+    each.collect()
+}
+
 async fn connect(config: &GoogleComputeConfig) -> anyhow::Result<Clients> {
     let credentials = credentials(config)?;
     let mut instances = Instances::builder().with_credentials(credentials.clone());
@@ -277,8 +315,18 @@ fn credentials(config: &GoogleComputeConfig) -> anyhow::Result<Credentials> {
     builder.build().context("application default credentials")
 }
 
+/// What Google's rule for reads repeats, and every other silence: one of them says nothing about a zone.
+#[derive(Debug)]
+struct RepeatSilence;
+
+impl RetryPolicy for RepeatSilence {
+    fn on_error(&self, state: &RetryState, error: Error) -> RetryResult {
+        if is_silence(&error) { RetryResult::Continue(error) } else { Aip194Strict.on_error(state, error) }
+    }
+}
+
 fn read_policy() -> RetryPolicyArg {
-    Aip194Strict.with_attempt_limit(READ_ATTEMPTS_MAX).with_time_limit(READ_LIMIT).into()
+    RepeatSilence.with_attempt_limit(READ_ATTEMPTS_MAX).with_time_limit(READ_LIMIT).into()
 }
 
 fn backoff() -> ExponentialBackoff {
@@ -291,11 +339,12 @@ fn name_of(operation: Operation) -> Result<String, CallError> {
 }
 
 fn refused(kind: OperationErrorKind, detail: String) -> CallError {
-    CallError::Refused(OperationError { kind, detail })
+    CallError::Refused(OperationError { kind, detail, zones: Vec::new() })
 }
 
-fn missing(instance: &str) -> InstanceSeen {
-    InstanceSeen { instance: instance.to_owned(), status: InstanceStatus::Missing, instance_id: 0, has_disk: false }
+/// Nothing is known of it but its status.
+fn unseen(instance: &str, status: InstanceStatus) -> InstanceSeen {
+    InstanceSeen { instance: instance.to_owned(), status, instance_id: 0, has_disk: false }
 }
 
 fn seen(name: &str, instance: &Instance, disk: Option<&str>) -> InstanceSeen {

@@ -21,6 +21,13 @@ pub trait ComputeHarness: Send + Sync {
 
     /// Whether the zone has no machine to give.
     async fn set_dry(&self, zone: &str, dry: bool);
+
+    /// Whether a start in the zone is told as a stock-out by one [`Self::settle`], and its instance comes up all the same
+    /// by the next.
+    async fn set_late(&self, zone: &str, late: bool);
+
+    /// Whether nobody answers for the zone; what is in it stays as it is.
+    async fn set_gone(&self, zone: &str, gone: bool);
 }
 
 /// The workspace that the suite plays with: two placements in two zones of one region, and a disk.
@@ -65,14 +72,21 @@ pub async fn compute_contract<H: ComputeHarness + 'static>(new: impl AsyncFn() -
     what_is_stopping_cannot_be_started_yet(&stage().await).await;
     a_stop_overtakes_a_start(&stage().await).await;
     a_dry_zone_is_told_by_the_operation_and_leaves_the_instance_down(&stage().await).await;
+    a_stock_out_may_come_up_all_the_same(&stage().await).await;
+    a_zone_that_does_not_answer_hides_what_is_in_it_and_nothing_else(&stage().await).await;
+    what_all_zones_are_silent_about_is_no_look(&stage().await).await;
     the_disk_moves_by_detaching_and_attaching(&stage().await).await;
     the_disk_is_at_one_instance_at_a_time(&stage().await).await;
+    the_disk_of_a_lost_zone_is_taken_by_force_alone(&stage().await).await;
+    force_takes_what_nobody_holds_and_not_what_one_has(&stage().await).await;
     an_operation_that_nobody_remembers_is_over(&stage().await).await;
     an_instance_that_no_workspace_knows_is_stopped(&stage().await).await;
 }
 
 const A: &str = "comfyui-main-a";
 const B: &str = "comfyui-main-b";
+const ZONE_A: &str = "us-central1-a";
+const ZONE_B: &str = "us-central1-b";
 
 struct Stage {
     harness: Box<dyn ComputeHarness>,
@@ -216,15 +230,70 @@ async fn a_stop_overtakes_a_start(stage: &Stage) {
 }
 
 async fn a_dry_zone_is_told_by_the_operation_and_leaves_the_instance_down(stage: &Stage) {
-    stage.harness.set_dry("us-central1-a", true).await;
+    stage.harness.set_dry(ZONE_A, true).await;
     let operation = stage.call(&start(A), stage.new_id()).await.expect("the call itself is accepted");
     stage.harness.settle().await;
-    assert_eq!(kind(stage.end_of(A, &operation).await), OperationErrorKind::StockOut);
+    let told = stage.end_of(A, &operation).await.expect_err("no machine");
+    assert_eq!(
+        (told.kind, told.zones),
+        (OperationErrorKind::StockOut, vec![ZONE_B.to_owned()]),
+        "it names who has one"
+    );
     assert_eq!(stage.see(A).await.status, InstanceStatus::Down);
     stage.carry_out(start(B)).await.expect("a start elsewhere");
-    stage.harness.set_dry("us-central1-a", false).await;
+    stage.harness.set_dry(ZONE_A, false).await;
     stage.carry_out(start(A)).await.expect("a start after the drought");
     assert_eq!(stage.see(A).await.status, InstanceStatus::Running);
+    for zone in [ZONE_A, ZONE_B] {
+        stage.harness.set_dry(zone, true).await;
+    }
+    stage.carry_out(stop(A)).await.expect("a stop");
+    let told = stage.carry_out(start(A)).await.expect_err("no machine anywhere");
+    assert_eq!((told.kind, told.zones), (OperationErrorKind::StockOut, vec![]), "nobody has one");
+}
+
+async fn a_stock_out_may_come_up_all_the_same(stage: &Stage) {
+    stage.harness.set_late(ZONE_A, true).await;
+    let operation = stage.call(&start(A), stage.new_id()).await.expect("a start");
+    stage.harness.settle().await;
+    let told = stage.end_of(A, &operation).await.expect_err("it is told as a stock-out");
+    assert_eq!((told.kind, told.zones), (OperationErrorKind::StockOut, vec![ZONE_B.to_owned()]));
+    stage.harness.settle().await;
+    assert_eq!(stage.see(A).await.status, InstanceStatus::Running);
+    let listed = UpInstance { workspace: "main".into(), instance: A.into(), zone: ZONE_A.into() };
+    assert_eq!(stage.up().await, [listed]);
+    stage.carry_out(stop(A)).await.expect("a stop of what nobody expected");
+    assert_eq!(stage.see(A).await.status, InstanceStatus::Down);
+    stage.harness.settle().await;
+    assert_eq!(stage.see(A).await.status, InstanceStatus::Down, "it comes up once");
+}
+
+async fn a_zone_that_does_not_answer_hides_what_is_in_it_and_nothing_else(stage: &Stage) {
+    let begun = stage.call(&start(A), stage.new_id()).await.expect("a start");
+    stage.carry_out(start(B)).await.expect("another");
+    stage.harness.set_gone(ZONE_A, true).await;
+    let lost = stage.see(A).await;
+    assert_eq!((lost.status, lost.has_disk), (InstanceStatus::Unreachable, false), "nobody knows how it is");
+    assert_eq!(stage.see(B).await.status, InstanceStatus::Running, "the others are seen");
+    let listed = UpInstance { workspace: "main".into(), instance: B.into(), zone: ZONE_B.into() };
+    assert_eq!(stage.up().await, [listed]);
+    let request = CallRequest { workspace: &stage.workspace, action: &stop(A), request_id: stage.new_id() };
+    match stage.compute().call(request).await {
+        Err(CallError::Unanswered(_)) => {}
+        other => panic!("a call to nobody: {other:?}"),
+    }
+    assert!(stage.compute().operation(ZONE_A, &begun).await.is_err(), "nor does anybody know how it ended");
+    stage.harness.set_gone(ZONE_A, false).await;
+    let back = stage.see(A).await;
+    assert_eq!((back.status, back.has_disk), (InstanceStatus::Running, true), "it was there all the while");
+    stage.end_of(A, &begun).await.expect("a good end");
+}
+
+async fn what_all_zones_are_silent_about_is_no_look(stage: &Stage) {
+    for zone in [ZONE_A, ZONE_B] {
+        stage.harness.set_gone(zone, true).await;
+    }
+    assert!(stage.compute().see(&stage.workspace).await.is_err());
 }
 
 fn detach(instance: &str) -> Action {
@@ -249,6 +318,35 @@ async fn the_disk_is_at_one_instance_at_a_time(stage: &Stage) {
     assert!(stage.see(A).await.has_disk && !stage.see(B).await.has_disk);
     assert_eq!(kind(stage.carry_out(detach(B)).await), OperationErrorKind::Refused);
     assert!(stage.see(A).await.has_disk);
+}
+
+fn force_attach(instance: &str) -> Action {
+    Action::ForceAttachDisk { instance: instance.to_owned() }
+}
+
+async fn the_disk_of_a_lost_zone_is_taken_by_force_alone(stage: &Stage) {
+    stage.harness.set_gone(ZONE_A, true).await;
+    assert_eq!(kind(stage.carry_out(attach(B)).await), OperationErrorKind::Refused, "somebody has it");
+    assert!(!stage.see(B).await.has_disk);
+    let id = stage.new_id();
+    let operation = stage.call(&force_attach(B), id).await.expect("force");
+    assert_eq!(stage.call(&force_attach(B), id).await.expect("its repeat"), operation);
+    stage.harness.settle().await;
+    stage.end_of(B, &operation).await.expect("a good end");
+    assert!(stage.see(B).await.has_disk);
+    stage.harness.set_gone(ZONE_A, false).await;
+    let back = stage.see(A).await;
+    assert_eq!((back.status, back.has_disk), (InstanceStatus::Down, false), "one has it, and no other");
+    stage.carry_out(start(B)).await.expect("a start with the disk");
+    assert!(stage.see(B).await.has_disk);
+}
+
+async fn force_takes_what_nobody_holds_and_not_what_one_has(stage: &Stage) {
+    assert_eq!(kind(stage.carry_out(force_attach(A)).await), OperationErrorKind::Refused, "it has it");
+    assert!(stage.see(A).await.has_disk);
+    stage.carry_out(detach(A)).await.expect("a detach");
+    stage.carry_out(force_attach(B)).await.expect("an attach like any other");
+    assert!(!stage.see(A).await.has_disk && stage.see(B).await.has_disk);
 }
 
 async fn an_operation_that_nobody_remembers_is_over(stage: &Stage) {
