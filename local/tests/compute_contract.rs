@@ -21,6 +21,8 @@ use crate::recorded::{Record, Recorded, Wire};
 
 /// Longer than anything in the emulator's timings takes.
 const EVERYTHING: Duration = Duration::from_secs(3600);
+/// From the word that there is no machine to the machine: not within the settling that brings the word.
+const LATE: Duration = Duration::from_secs(3600);
 
 struct Harness {
     emulator: Emulator,
@@ -86,6 +88,15 @@ impl ComputeHarness for Harness {
 
     async fn set_dry(&self, zone: &str, dry: bool) {
         self.emulator.set_stock_out(zone, dry).expect("a zone of the project");
+    }
+
+    async fn set_late(&self, zone: &str, late: bool) {
+        let after = late.then_some(LATE);
+        self.emulator.change_zone(zone, |faults| faults.late_success = after).expect("a zone of the project");
+    }
+
+    async fn set_gone(&self, zone: &str, gone: bool) {
+        self.emulator.change_zone(zone, |faults| faults.gone = gone).expect("a zone of the project");
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api;
-use crate::cloud::{Cloud, Effect, FaultRefused};
+use crate::cloud::{Cloud, Effect, FaultRefused, ZoneFaults};
 use crate::config::{ApiFaults, Config};
 use crate::happening::Happened;
 use crate::identity::IdentityProvider;
@@ -177,15 +177,27 @@ impl Emulator {
     /// # Errors
     /// When there is no such zone.
     pub fn set_stock_out(&self, zone: &str, dry: bool) -> Result<(), FaultRefused> {
-        self.shared.with(|cloud, _| {
-            cloud.check_zone(zone).map_err(|_| FaultRefused::UnknownZone)?;
-            cloud.set_dry(zone, dry);
-            Ok(())
-        })
+        self.change_zone(zone, |faults| faults.stock_out = dry)
+    }
+
+    /// Changes what is wrong with a zone.
+    ///
+    /// # Errors
+    /// When there is no such zone.
+    pub fn change_zone(&self, zone: &str, change: impl FnOnce(&mut ZoneFaults)) -> Result<(), FaultRefused> {
+        self.shared.with(|cloud, _| cloud.change_zone(zone, change))
+    }
+
+    pub fn zone_faults(&self, zone: &str) -> ZoneFaults {
+        self.shared.with(|cloud, _| cloud.zone_faults(zone))
     }
 
     pub fn dry_zones(&self) -> Vec<String> {
-        self.shared.with(|cloud, _| cloud.dry_zones())
+        self.shared.with(|cloud, _| cloud.zones_where(|faults| faults.stock_out))
+    }
+
+    pub fn gone_zones(&self) -> Vec<String> {
+        self.shared.with(|cloud, _| cloud.zones_where(|faults| faults.gone))
     }
 
     pub fn api_faults(&self) -> ApiFaults {

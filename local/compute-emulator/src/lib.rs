@@ -29,7 +29,7 @@ mod moments;
 mod operation;
 mod page;
 
-pub use cloud::FaultRefused;
+pub use cloud::{FaultRefused, ZoneFaults};
 pub use config::{ApiFaults, Config, InstanceSpec, RegionalDiskSpec, Timings};
 pub use emulator::{Emulator, InstanceSnapshot};
 pub use happening::{Happened, Happening};

@@ -161,6 +161,38 @@ async fn the_client_attaches_and_detaches_the_regional_disk() {
 }
 
 #[tokio::test]
+async fn the_client_takes_the_regional_disk_by_force() {
+    let world = World::new().await;
+    let attach = |zone: &str, instance: &str| {
+        let disk = AttachedDisk::new().set_source("projects/p/regions/us-central1/disks/main-data");
+        let call = world.instances.attach_disk().set_project("p").set_zone(zone).set_instance(instance);
+        call.set_body(disk.set_device_name("data"))
+    };
+    attach(ZONE, "main-a").poller().until_done().await.unwrap().to_result().unwrap();
+    world.emulator.change_zone(ZONE, |faults| faults.gone = true).unwrap();
+    let silent = world.instances.get().set_project("p").set_zone(ZONE).set_instance("main-a").send().await.unwrap_err();
+    assert_eq!(silent.http_status_code(), Some(503));
+    let refused = attach("us-central1-b", "main-b").poller().until_done().await.unwrap();
+    let code = refused.error.as_ref().unwrap().errors[0].code.clone();
+    assert_eq!(code.as_deref(), Some("RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"));
+    let forced = attach("us-central1-b", "main-b").set_force_attach(true);
+    forced.poller().until_done().await.unwrap().to_result().unwrap();
+    world.emulator.change_zone(ZONE, |faults| faults.gone = false).unwrap();
+    let disks: Vec<_> = world.emulator.snapshot().into_iter().map(|instance| instance.disks).collect();
+    assert_eq!(disks, [vec![], vec!["main-data".to_owned()]]);
+}
+
+#[tokio::test]
+async fn the_client_lists_what_answers_while_a_zone_is_gone() {
+    let world = World::new().await;
+    world.emulator.change_zone(ZONE, |faults| faults.gone = true).unwrap();
+    let page = world.instances.aggregated_list().set_project("p").send().await.unwrap();
+    let code = page.items["zones/us-central1-a"].warning.as_ref().and_then(|warning| warning.code.clone()).unwrap();
+    assert_eq!(code.name(), Some("UNREACHABLE"));
+    assert_eq!(page.items["zones/us-central1-b"].instances.len(), 1);
+}
+
+#[tokio::test]
 async fn the_clients_retries_get_through_calls_that_fail() {
     let world = World::new().await;
     world.emulator.set_api_faults(ApiFaults { fail: 0.3, ..ApiFaults::default() });

@@ -112,6 +112,7 @@ async fn gcloud_does_with_the_emulator_what_it_does_with_google() {
     starts_and_reads_a_stock_out(&gcloud, &emulator).await;
     changes_settings(&gcloud).await;
     stops_and_moves_the_disk(&gcloud).await;
+    takes_the_disk_by_force(&gcloud, &emulator).await;
     lists_operations(&gcloud).await;
 
     assert_eq!(machines.told_at_least(2).await.len(), 2, "the machine was switched on and off once");
@@ -171,6 +172,20 @@ async fn stops_and_moves_the_disk(gcloud: &Gcloud) {
     assert!(users[0].as_str().unwrap().ends_with("zones/us-central1-b/instances/main-b"));
 }
 
+/// `main-b` has the disk; its zone is gone.
+async fn takes_the_disk_by_force(gcloud: &Gcloud, emulator: &Emulator) {
+    emulator.change_zone("us-central1-b", |faults| faults.gone = true).unwrap();
+    let attach = "instances attach-disk main-a --zone=us-central1-a --disk=main-data --disk-scope=regional";
+    let refusal = gcloud.refusal(attach).await;
+    assert!(refusal.contains("is already being used by"), "{refusal}");
+    gcloud.json(&format!("{attach} --force-attach")).await;
+    let described = gcloud.json("instances describe main-a --zone=us-central1-a").await;
+    assert!(described["disks"][1]["source"].as_str().unwrap().ends_with("regions/us-central1/disks/main-data"));
+    emulator.change_zone("us-central1-b", |faults| faults.gone = false).unwrap();
+    let described = gcloud.json("instances describe main-b --zone=us-central1-b").await;
+    assert_eq!(described["disks"].as_array().unwrap().len(), 1, "it was taken");
+}
+
 /// A stop's operation is DONE a little before the instance is TERMINATED: asking again is right, sleeping is not needed.
 async fn until_terminated(gcloud: &Gcloud, name: &str) {
     for _ in 0..5 {
@@ -187,7 +202,7 @@ async fn lists_operations(gcloud: &Gcloud) {
     let listed = listed.as_array().unwrap();
     let of = |kind: &str| listed.iter().filter(|operation| operation["operationType"] == kind).count();
     assert_eq!((of("start"), of("stop"), of("setMetadata")), (2, 1, 1));
-    assert_eq!((of("attachDisk"), of("detachDisk")), (2, 1));
+    assert_eq!((of("attachDisk"), of("detachDisk")), (4, 1));
     let failed =
         |operation: &&Value| operation["error"]["errors"][0]["code"] == "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS";
     let dry = listed.iter().find(failed).unwrap();

@@ -1,4 +1,4 @@
-//! What goes wrong with calls on purpose, before they reach a route or after.
+//! What goes wrong with calls on purpose, before they reach a route or after: any of them, or those about a zone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +27,13 @@ enum Failure {
 }
 
 pub(super) async fn go_wrong(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let (faults, failure) = shared.with(|cloud, _| {
+    // The path as it is inside the project.
+    let (faults, failure, reachable) = shared.with(|cloud, _| {
         let faults = cloud.faults.clone();
+        let reachable = cloud.check_reachable(request.uri().path());
         // Chance is drawn only while calls can fail, so that it does not depend on who else asks.
         let failure = (faults.fail > 0.0).then(|| draw(cloud.chance(), faults.fail)).flatten();
-        (faults, failure)
+        (faults, failure, reachable)
     });
     if !faults.delay.is_zero() {
         tokio::time::sleep(faults.delay.min(DELAY_MAX)).await;
@@ -41,6 +43,9 @@ pub(super) async fn go_wrong(State(shared): State<Arc<Shared>>, request: Request
     }
     if faults.rate_limited {
         return CallError::rate_limited().into_response();
+    }
+    if let Err(silent) = reachable {
+        return silent.into_response();
     }
     match failure {
         None => next.run(request).await,

@@ -54,7 +54,8 @@ pub(super) async fn aggregated_list(
 }
 
 fn all(cloud: &Cloud, project: &str) -> Vec<(String, Value)> {
-    cloud.instances().map(|instance| (format!("zones/{}", instance.spec.zone), instance.render(project))).collect()
+    let reached = cloud.instances().filter(|instance| !cloud.is_gone(&instance.spec.zone));
+    reached.map(|instance| (format!("zones/{}", instance.spec.zone), instance.render(project))).collect()
 }
 
 /// Instances are declared; the only thing an insert can find out here is that a name is taken.

@@ -106,17 +106,17 @@ fn list(kind: &str, id: &str, page: Page) -> Value {
     list
 }
 
-/// Items by scope; a scope without any says so in a warning.
-fn aggregated(kind: &str, id: &str, plural: &str, scopes: Vec<String>, page: Page) -> Value {
-    let empty = |scope: &str| {
-        json!({"warning": {"code": "NO_RESULTS_ON_PAGE",
-            "message": format!("There are no results for scope '{scope}' on this page."),
-            "data": [{"key": "scope", "value": scope}]}})
-    };
+/// Items by scope; a scope without any says why in a warning.
+fn aggregated(kind: &str, id: &str, plural: &str, scopes: Vec<Scope>, page: Page) -> Value {
     let mut items = serde_json::Map::new();
-    for scope in scopes {
-        let warning = empty(&scope);
-        items.insert(scope, warning);
+    for Scope { name, silent } in scopes {
+        let (code, message) = if silent {
+            ("UNREACHABLE", format!("The scope '{name}' cannot be reached."))
+        } else {
+            ("NO_RESULTS_ON_PAGE", format!("There are no results for scope '{name}' on this page."))
+        };
+        let data = json!([{"key": "scope", "value": name}]);
+        items.insert(name, json!({"warning": {"code": code, "message": message, "data": data}}));
     }
     for (scope, item) in page.items {
         let entry = &mut items[&scope];
@@ -135,13 +135,22 @@ fn aggregated(kind: &str, id: &str, plural: &str, scopes: Vec<String>, page: Pag
     list
 }
 
+/// A part of a list over everything, such as `zones/us-central1-a`.
+struct Scope {
+    name: String,
+    /// Nobody answers for it: the list holds nothing of it.
+    silent: bool,
+}
+
 /// `zones/Z` for every zone, and with `includeAllScopes` also what holds no instances.
-fn scopes(cloud: &Cloud, query: &Query) -> Vec<String> {
-    let mut scopes: Vec<String> = cloud.config.zones.iter().map(|zone| format!("zones/{zone}")).collect();
+fn scopes(cloud: &Cloud, query: &Query) -> Vec<Scope> {
+    let zone = |zone: &String| Scope { name: format!("zones/{zone}"), silent: cloud.is_gone(zone) };
+    let mut scopes: Vec<Scope> = cloud.config.zones.iter().map(zone).collect();
     if query.get("includeAllScopes").is_some_and(|all| all.eq_ignore_ascii_case("true")) {
-        scopes.push("global".into());
-        scopes.extend(cloud.config.zones.iter().map(|zone| format!("regions/{}", crate::links::region_of(zone))));
-        scopes.dedup();
+        let regions = cloud.config.zones.iter().map(|zone| format!("regions/{}", crate::links::region_of(zone)));
+        let others = std::iter::once("global".to_owned()).chain(regions);
+        scopes.extend(others.map(|name| Scope { name, silent: false }));
+        scopes.dedup_by(|one, other| one.name == other.name);
     }
     scopes
 }

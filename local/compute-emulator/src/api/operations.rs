@@ -95,5 +95,6 @@ pub(super) async fn aggregated_list(
 }
 
 fn all(cloud: &Cloud, project: &str) -> Vec<(String, Value)> {
-    cloud.operations().map(|operation| (format!("zones/{}", operation.zone), operation.render(project))).collect()
+    let reached = cloud.operations().filter(|operation| !cloud.is_gone(&operation.zone));
+    reached.map(|operation| (format!("zones/{}", operation.zone), operation.render(project))).collect()
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, App, check_project, list as list_of};
 use crate::chance::number_of;
+use crate::cloud::Cloud;
 use crate::error::CallError;
 use crate::links::{link, path, region_of};
 use crate::page::{Query, page_of};
@@ -25,7 +26,7 @@ pub(super) async fn list_zones(
 ) -> Answer {
     shared.with(|cloud, _| {
         check_project(cloud, &project)?;
-        let zones = cloud.config.zones.iter().map(|zone| (String::new(), zone_resource(&project, zone))).collect();
+        let zones = cloud.config.zones.iter().map(|zone| (String::new(), zone_resource(cloud, zone))).collect();
         Ok(Json(list_of("compute#zoneList", &path(&project, "zones"), page_of(zones, &query)?)))
     })
 }
@@ -35,18 +36,19 @@ pub(super) async fn get_zone(State(shared): App, Path((project, zone)): Path<(St
         check_project(cloud, &project)?;
         let unknown = || CallError::not_found(&path(&project, &format!("zones/{zone}")));
         cloud.check_zone(&zone).map_err(|_| unknown())?;
-        Ok(Json(zone_resource(&project, &zone)))
+        Ok(Json(zone_resource(cloud, &zone)))
     })
 }
 
-fn zone_resource(project: &str, zone: &str) -> Value {
+fn zone_resource(cloud: &Cloud, zone: &str) -> Value {
+    let project = &cloud.config.project;
     json!({
         "kind": "compute#zone",
         "id": (number_of(zone) % 10_000).to_string(),
         "creationTimestamp": "1969-12-31T16:00:00.000-08:00",
         "name": zone,
         "description": zone,
-        "status": "UP",
+        "status": if cloud.is_gone(zone) { "DOWN" } else { "UP" },
         "region": link(project, &format!("regions/{}", region_of(zone))),
         "selfLink": link(project, &format!("zones/{zone}")),
     })

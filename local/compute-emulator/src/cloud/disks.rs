@@ -77,6 +77,10 @@ impl Cloud {
         let project = &self.config.project;
         let (region, name) = match disk_ref(&request.source) {
             Some(DiskRef::Regional { region, name }) => (region, name),
+            Some(DiskRef::Zonal { .. }) if request.force => {
+                let why = "Only regional disks can be attached by force.";
+                return Err(CallError::invalid_field("forceAttach", "true", why));
+            }
             Some(DiskRef::Zonal { zone, name }) => {
                 return Err(CallError::not_found(&path(project, &format!("zones/{zone}/disks/{name}"))));
             }

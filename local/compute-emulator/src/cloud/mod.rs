@@ -9,8 +9,9 @@ mod guest;
 mod operations;
 mod power;
 mod settings;
+mod zones;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use domain::Timestamp;
@@ -31,6 +32,7 @@ pub use faults::FaultRefused;
 pub(crate) use guest::{GuestRefused, guest_attributes_enabled};
 use power::Change;
 pub(crate) use settings::SchedulingChange;
+pub use zones::ZoneFaults;
 
 /// More than this many changes in one look at the clock is a loop in the agenda, not a busy cloud.
 const CHANGES_PER_ADVANCE_MAX: usize = 100_000;
@@ -74,7 +76,7 @@ pub(crate) struct Cloud {
     operation_order: VecDeque<String>,
     /// The call (verb and instance) and the operation that a request id stands for.
     requests: HashMap<Uuid, (String, String)>,
-    dry_zones: BTreeSet<String>,
+    zone_faults: BTreeMap<String, ZoneFaults>,
     agenda: Agenda<Due>,
     chance: Chance,
     outbox: Vec<Effect>,
@@ -123,7 +125,7 @@ impl Cloud {
             operations: BTreeMap::new(),
             operation_order: VecDeque::new(),
             requests: HashMap::new(),
-            dry_zones: BTreeSet::new(),
+            zone_faults: BTreeMap::new(),
             agenda: Agenda::new(),
             chance,
             outbox: Vec::new(),
@@ -207,20 +209,6 @@ impl Cloud {
 
     pub(crate) fn zone_of(&self, instance: &str) -> String {
         self.instances.get(instance).map_or_else(String::new, |instance| instance.spec.zone.clone())
-    }
-
-    /// A zone with nothing left (or again something) to give to a start.
-    pub(crate) fn set_dry(&mut self, zone: &str, dry: bool) {
-        self.version += 1;
-        if dry {
-            self.dry_zones.insert(zone.to_owned());
-        } else {
-            self.dry_zones.remove(zone);
-        }
-    }
-
-    pub(crate) fn dry_zones(&self) -> Vec<String> {
-        self.dry_zones.iter().cloned().collect()
     }
 
     fn refused_not_ready(&self, instance: &Instance) -> CallError {

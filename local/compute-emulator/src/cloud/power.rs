@@ -19,6 +19,8 @@ pub(super) enum Change {
     Runs,
     /// A start in a dry zone is being taken back.
     GivesUp,
+    /// What was told as a stock-out has found a machine after all.
+    ComesLate,
     Terminates,
     /// The window after the preemption notice is over.
     IsPreempted,
@@ -126,20 +128,24 @@ impl Cloud {
         let zone = instance.spec.zone.clone();
         self.turn(name, Status::Provisioning, now);
         let staged = after(now, timings.provisioning);
-        if !self.dry_zones.contains(&zone) {
+        let rise = timings.provisioning + timings.staging;
+        let faults = self.zone_faults(&zone);
+        if !faults.is_told_dry() {
             self.write_down(name, staged, Change::Stages);
             self.write_down(name, after(staged, timings.staging), Change::Runs);
-            return StartPlan { takes: timings.provisioning + timings.staging, outcome: Outcome::Succeeds };
+            return StartPlan { takes: rise, outcome: Outcome::Succeeds };
         }
-        let told = timings.stockout_told_after;
+        let told = faults.told_after.unwrap_or(timings.stockout_told_after);
         self.write_down(name, after(now, told.saturating_sub(timings.stockout_teardown)), Change::GivesUp);
         self.write_down(name, after(now, told), Change::Terminates);
+        if let Some(late) = faults.late_success {
+            self.write_down(name, after(now, told + late.saturating_sub(rise)), Change::ComesLate);
+        }
         StartPlan { takes: told, outcome: Outcome::Fails(self.stock_out(name, &zone)) }
     }
 
     fn stock_out(&self, name: &str, zone: &str) -> OperationError {
-        let elsewhere: Vec<String> =
-            self.config.zones.iter().filter(|zone| !self.dry_zones.contains(*zone)).cloned().collect();
+        let elsewhere = self.zones_that_have(zone);
         let spec = self.instances.get(name).map(|instance| &instance.spec);
         let machine = spec.map_or("", |spec| spec.machine_type.as_str());
         let accelerator = spec.and_then(|spec| spec.accelerator.as_deref());
@@ -176,6 +182,12 @@ impl Cloud {
             Change::Stages => self.turn(name, Status::Staging, at),
             Change::Runs => self.runs(name, at),
             Change::GivesUp => self.turn(name, Status::Stopping, at),
+            Change::ComesLate => {
+                let staged = after(at, self.config.timings.provisioning);
+                self.turn(name, Status::Provisioning, at);
+                self.write_down(name, staged, Change::Stages);
+                self.write_down(name, after(staged, self.config.timings.staging), Change::Runs);
+            }
             Change::Terminates => {
                 instance.last_stop = Some(at);
                 instance.guest_attributes.clear();

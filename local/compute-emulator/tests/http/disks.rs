@@ -89,6 +89,57 @@ async fn a_disk_is_taken_by_force() {
 }
 
 #[tokio::test]
+async fn a_disk_of_a_zone_that_is_gone_is_taken_by_force_alone() {
+    let world = World::running().await;
+    world.emulator.change_zone("us-central1-a", |faults| faults.gone = true).unwrap();
+    let operation = world.accepted(&format!("{B}/attachDisk"), &attach(DISK)).await;
+    world.pass(4).await;
+    let refused = world.again(&operation).await;
+    assert_eq!(refused["error"]["errors"][0]["code"], "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE");
+    assert_eq!(devices(&world.instance(B).await), ["boot"]);
+
+    world.accepted(&format!("{B}/attachDisk?forceAttach=true"), &attach(DISK)).await;
+    world.pass(4).await;
+    assert_eq!(devices(&world.instance(B).await), ["boot", "data"]);
+    let (_, disk) = world.get(DISK).await;
+    assert_eq!(disk["users"], json!([format!("https://www.googleapis.com/compute/v1/projects/p/{B}")]));
+    world.emulator.change_zone("us-central1-a", |faults| faults.gone = false).unwrap();
+    let back = world.instance(A).await;
+    assert_eq!((devices(&back), &back["status"]), (vec!["boot"], &json!("RUNNING")), "it runs on without its disk");
+}
+
+#[tokio::test]
+async fn force_is_for_regional_disks_that_another_has() {
+    let world = World::new().await;
+    let forced = format!("{B}/attachDisk?forceAttach=true");
+    let (status, reason, message) = world.refused(&forced, &attach("zones/us-central1-b/disks/main-b")).await;
+    assert_eq!((status, reason.as_str()), (400, "invalid"));
+    assert!(message.contains("forceAttach") && message.contains("regional"), "{message}");
+    let again = world.accepted(&format!("{A}/attachDisk?forceAttach=true"), &attach(DISK)).await;
+    world.pass(4).await;
+    let again = world.again(&again).await;
+    assert_eq!(again["error"]["errors"][0]["code"], "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "it has it already");
+    assert_eq!(devices(&world.instance(A).await), ["boot", "main-data"]);
+    let unforced = world.accepted(&format!("{B}/attachDisk?forceAttach=false"), &attach(DISK)).await;
+    world.pass(4).await;
+    assert_eq!(world.again(&unforced).await["httpErrorStatusCode"], 400);
+}
+
+#[tokio::test]
+async fn a_disk_is_detached_from_an_instance_that_runs_on() {
+    let world = World::running().await;
+    let detach = world.accepted(&format!("{A}/detachDisk?deviceName=main-data"), "").await;
+    world.pass(4).await;
+    assert!(world.again(&detach).await.get("error").is_none());
+    let instance = world.instance(A).await;
+    assert_eq!((devices(&instance), &instance["status"]), (vec!["boot"], &json!("RUNNING")));
+    let late = world.accepted(&format!("{A}/attachDisk"), &attach(DISK)).await;
+    world.pass(4).await;
+    assert!(world.again(&late).await.get("error").is_none());
+    assert_eq!(devices(&world.instance(A).await), ["boot", "data"]);
+}
+
+#[tokio::test]
 async fn a_disk_that_cannot_be_there_is_refused_at_once() {
     let world = World::new().await;
     let call = format!("{B}/attachDisk");

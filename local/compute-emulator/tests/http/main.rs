@@ -11,3 +11,4 @@ mod operations;
 mod power;
 mod settings;
 mod world;
+mod zones;
