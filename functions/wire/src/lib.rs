@@ -11,6 +11,7 @@ mod problem;
 mod requests;
 mod time;
 mod view;
+mod webhook;
 
 pub use claims::{SessionClaims, TICKET_USE, TicketClaims};
 pub use config::{
@@ -31,4 +32,7 @@ pub use time::Rfc3339;
 pub use view::{
     AttemptView, BootStepView, BootView, BudgetView, CostView, DiskView, KeepTryingView, LastStopView, LimitsView,
     PhaseSecondsView, PlacementView, RunView, RunsReply, WorkspaceView, WorkspacesReply,
+};
+pub use webhook::{
+    Telling, WebhookConfig, WebhookConfigError, WebhookShape, WebhooksConfig, event_id, webhooks_from_json,
 };
