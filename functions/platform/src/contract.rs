@@ -5,6 +5,7 @@
 
 pub mod compute;
 pub mod emulator;
+pub mod notify;
 pub mod permissions;
 pub mod queue;
 pub mod signin;

@@ -8,6 +8,7 @@ pub mod contract;
 #[cfg(feature = "firestore")]
 pub mod firestore;
 pub mod identity;
+pub mod notify;
 pub mod queue;
 pub mod signin;
 pub mod store;
