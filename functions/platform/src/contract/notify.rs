@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use axum::Router;
@@ -26,6 +27,9 @@ const KEY: &[u8] = b"abcdefghijklmnopqrstuvwx";
 pub const NOTIFY_CONTRACT_NOW: Timestamp = Timestamp::from_millis(1_772_323_200_900);
 /// What this suite's address has behind the host: a secret, as with Slack.
 pub const SECRET_PATH: &str = "/services/T0/B0/hidden";
+
+/// A notifier that takes longer waits for ever.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How a receiver answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +102,8 @@ fn arrived(ids: &[&str]) -> Vec<Arrived> {
 }
 
 async fn send(harness: &impl NotifierHarness, id: &str) -> Result<(), NotifyError> {
-    harness.notifier().send(&delivery(&harness.url(), id)).await
+    let delivery = delivery(&harness.url(), id);
+    tokio::time::timeout(WAIT_MAX, harness.notifier().send(&delivery)).await.expect("an end in time")
 }
 
 async fn what_is_taken_has_arrived_once_as_it_was_given(harness: &impl NotifierHarness) {

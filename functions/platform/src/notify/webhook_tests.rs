@@ -1,7 +1,7 @@
 //! The sender against receivers on loopback. No time is asserted: what must not be waited for never comes.
 
 use reqwest::header::HeaderValue;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -100,6 +100,26 @@ async fn a_connection_that_is_closed_without_an_answer_leaves_a_doubt() {
     assert!(matches!(failed, Err(NotifyError::InDoubt { .. })), "{failed:?}");
     why(&failed);
     assert_eq!(receiver.await.unwrap(), (true, false));
+}
+
+#[tokio::test]
+async fn each_try_has_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}{SECRET_PATH}", listener.local_addr().unwrap());
+    let receiver = tokio::spawn(async move {
+        let mut kept_open = Vec::new();
+        while kept_open.len() < 2 {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await.unwrap();
+            socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            kept_open.push(socket);
+        }
+        kept_open
+    });
+    let notifier = WebhookNotifier::answered_within(SHORT);
+    assert_eq!((send(&notifier, &url).await, send(&notifier, &url).await), (Ok(()), Ok(())));
+    let both = tokio::time::timeout(WAIT_MAX, receiver).await;
+    assert_eq!(both.expect("two connections").unwrap().len(), 2);
 }
 
 #[tokio::test]
