@@ -65,6 +65,9 @@ pub(crate) fn routes(ground: &Ground) -> anyhow::Result<Router> {
         call_limit: ground.workspace.policy.call_limit.duration().div_f64(ground.clock.rate()),
     }));
     let lifecycle = lifecycle::App::new(lifecycle::Parts {
+        notifier: Arc::new(platform::notify::MemoryNotifier::default()),
+        webhooks: Default::default(),
+        page: None,
         workspaces: vec![ground.workspace.clone()],
         store: store.clone(),
         queue: Arc::clone(&queue),

@@ -105,6 +105,9 @@ async fn router(store: Arc<dyn WorkspaceStore>, signin: Arc<dyn SigninStore>) ->
     let oidc =
         || OidcGate { identity: identity.clone(), clock: clock.clone(), audience: String::new(), emails: Vec::new() };
     let app = App::new(Parts {
+        notifier: Arc::new(platform::notify::MemoryNotifier::default()),
+        webhooks: Default::default(),
+        page: None,
         compute: Arc::new(FakeCompute::holding(std::slice::from_ref(&workspace))),
         workspaces: vec![workspace],
         store,

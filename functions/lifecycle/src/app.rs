@@ -11,10 +11,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use platform::clock::Clock;
 use platform::compute::Compute;
 use platform::identity::keys::SigningKey;
+use platform::notify::Notifier;
 use platform::queue::Queue;
 use platform::store::{SaveError, WorkspaceStore, save_decision};
 use service::{ApiError, Gate, OidcGate, Result, SignedIn, log_turn};
+use wire::WebhooksConfig;
 
+use crate::notices::Notices;
 use crate::refusal::refuse;
 use crate::worker::Worker;
 
@@ -34,6 +37,11 @@ pub struct Parts {
     pub push: OidcGate,
     /// Signs tickets.
     pub key: Arc<SigningKey>,
+    pub notifier: Arc<dyn Notifier>,
+    /// Where the notices of each workspace go.
+    pub webhooks: WebhooksConfig,
+    /// Address of the page, for notices.
+    pub page: Option<String>,
     /// The project whose VMs may speak.
     pub project: String,
 }
@@ -70,13 +78,15 @@ impl App {
         let workspaces: BTreeMap<_, _> =
             parts.workspaces.iter().map(|workspace| (workspace.id.clone(), Arc::new(workspace.clone()))).collect();
         let workspaces = Arc::new(workspaces);
-        let worker = Worker::new(
-            Arc::clone(&workspaces),
-            Arc::clone(&parts.store),
-            Arc::clone(&parts.queue),
-            Arc::clone(&parts.compute),
-            Arc::clone(&parts.clock),
-        );
+        let notices = Notices {
+            webhooks: Arc::new(parts.webhooks.clone()),
+            page: parts.page.as_deref().map(Arc::from),
+            notifier: Arc::clone(&parts.notifier),
+            store: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+        };
+        let worker =
+            Worker::new(Arc::clone(&workspaces), Arc::clone(&parts.queue), Arc::clone(&parts.compute), notices);
         Self { parts: Arc::new(parts), workspaces, worker }
     }
 

@@ -1,8 +1,13 @@
 //! What lifecycle is told from outside. How it is read, and what others must know too, stands in `service::config`.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use service::config::{CloudConfig, Configuration, Emails, ProcessConfig, SigningKeys, audience, http_url, origin};
+use domain::WorkspaceId;
+use service::config::{
+    CloudConfig, Configuration, Emails, ProcessConfig, SigningKeys, Wrong, audience, http_url, origin,
+};
+use wire::{WebhookConfigError, WebhooksConfig, webhooks_from_json};
 
 /// What lifecycle must know.
 #[derive(clap::Args, Clone, Debug)]
@@ -17,6 +22,12 @@ pub struct Config {
     /// File with the same, in place of SIGNING_KEY.
     #[arg(long)]
     pub signing_key_file: Option<PathBuf>,
+    /// Where notices go: a JSON object of webhooks by workspace, for each that is declared with `notify`.
+    #[arg(long, default_value = "{}", value_parser = Webhooks::from_json)]
+    pub webhooks: Webhooks,
+    /// File with the same, in place of WEBHOOKS.
+    #[arg(long)]
+    pub webhooks_file: Option<PathBuf>,
     /// Issuer of our own tokens.
     #[arg(long, default_value = "pilotlight")]
     pub issuer: String,
@@ -51,8 +62,40 @@ impl Configuration for Config {
     fn summary(&self, variable: &str) -> Option<String> {
         match variable {
             "SIGNING_KEY" => Some(self.signing_key.to_string()),
+            "WEBHOOKS" => Some(self.webhooks.to_string()),
             "WORKSPACES" => Some(self.cloud.workspaces.to_string()),
             _ => None,
         }
+    }
+
+    fn wrongs(&self) -> Vec<Wrong> {
+        let declared = || self.cloud.workspaces.0.iter();
+        let without =
+            declared().filter(|workspace| workspace.policy.notify && !self.webhooks.0.contains_key(&workspace.id));
+        let without =
+            without.map(|workspace| format!("found none for {}, which is declared with notify", workspace.id));
+        let is_notified = |id: &WorkspaceId| declared().any(|workspace| workspace.policy.notify && workspace.id == *id);
+        let beside = self.webhooks.0.keys().filter(|id| !is_notified(id));
+        let beside =
+            beside.map(|id| format!("found one for {id}; expected only workspaces that are declared with notify"));
+        without.chain(beside).map(|problem| Wrong::new("WEBHOOKS", problem)).collect()
+    }
+}
+
+/// Where notices go, by workspace.
+#[derive(Clone, Debug)]
+pub struct Webhooks(pub WebhooksConfig);
+
+impl Webhooks {
+    fn from_json(json: &str) -> Result<Self, WebhookConfigError> {
+        webhooks_from_json(json).map(Self)
+    }
+}
+
+/// Where to, without the parts that are secret.
+impl fmt::Display for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self.0.iter().map(|(id, webhook)| format!("{id} to {}", webhook.origin())).collect();
+        if told.is_empty() { f.write_str("(none)") } else { write!(f, "({})", told.join(", ")) }
     }
 }

@@ -7,6 +7,7 @@ mod browser;
 mod compute_events;
 pub mod config;
 mod log_entry;
+mod notices;
 mod openapi;
 #[cfg(feature = "cloud")]
 pub mod process;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use platform::identity::Identity;
 use platform::identity::jwks::{JwksSources, JwksVerifier};
+use platform::notify::WebhookNotifier;
 use platform::signin::FirestoreSigninStore;
 use platform::store::FirestoreStore;
 use service::config::{Emails, Told};
@@ -45,6 +46,9 @@ fn router(config: &Config) -> Router {
         },
         vms: oidc(&config.vm_audience, &config.vm_emails),
         push: oidc(&config.push_audience, &config.push_emails),
+        notifier: Arc::new(WebhookNotifier::default()),
+        webhooks: config.webhooks.0.clone(),
+        page: config.page_origin.clone(),
         key: Arc::new(config.signing_key.signing().clone()),
         project: config.cloud.project.clone(),
         workspaces: config.cloud.workspaces.0.clone(),

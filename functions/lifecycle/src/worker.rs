@@ -5,6 +5,7 @@
 //! call to Compute Engine is announced in the record before it is made (`docs/adr/0003-announce-before-calling.md`).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use platform::compute::{CallError, CallRequest, Compute, OperationState, request
 use platform::queue::Queue;
 use platform::store::{SaveError, Version, WorkspaceStore, save_decision};
 use service::log_turn;
+use tokio::sync::Notify;
+
+use crate::notices::Notices;
 
 /// Rounds of one visit; a placing of several minutes takes one every two seconds.
 const ROUNDS_MAX: usize = 2_000;
@@ -45,6 +49,7 @@ pub struct Worker {
     queue: Arc<dyn Queue>,
     compute: Arc<dyn Compute>,
     clock: Arc<dyn Clock>,
+    notices: Notices,
     /// Workspaces being visited by this process, and whether somebody has knocked since.
     visits: Arc<Mutex<HashMap<WorkspaceId, bool>>>,
 }
@@ -71,12 +76,12 @@ struct Round<'a> {
 impl Worker {
     pub(crate) fn new(
         workspaces: Arc<BTreeMap<WorkspaceId, Arc<Workspace>>>,
-        store: Arc<dyn WorkspaceStore>,
         queue: Arc<dyn Queue>,
         compute: Arc<dyn Compute>,
-        clock: Arc<dyn Clock>,
+        notices: Notices,
     ) -> Self {
-        Self { workspaces, store, queue, compute, clock, visits: Arc::default() }
+        let (store, clock) = (Arc::clone(&notices.store), Arc::clone(&notices.clock));
+        Self { workspaces, store, queue, compute, clock, notices, visits: Arc::default() }
     }
 
     /// Looks at a workspace until its wish and reality agree, or the visit's time is over.
@@ -89,9 +94,32 @@ impl Worker {
     pub async fn attend(&self, id: &WorkspaceId) -> anyhow::Result<Attended> {
         let workspace = self.workspaces.get(id).with_context(|| format!("{id} is not declared"))?;
         let Some(_visit) = self.begin(id) else { return Ok(Attended::Joined) };
+        let (to_tell, over) = (Notify::new(), AtomicBool::new(false));
+        let visit = async {
+            let attended = self.visit(workspace, &to_tell).await;
+            over.store(true, Ordering::Release);
+            to_tell.notify_one();
+            attended
+        };
+        // Beside the rounds: whoever is told late that the machine was taken back must not make it late.
+        let telling = async {
+            loop {
+                let last = over.load(Ordering::Acquire);
+                self.notices.send_due(workspace).await;
+                if last {
+                    break;
+                }
+                to_tell.notified().await;
+            }
+        };
+        tokio::join!(visit, telling).0
+    }
+
+    async fn visit(&self, workspace: &Workspace, to_tell: &Notify) -> anyhow::Result<Attended> {
+        let id = &workspace.id;
         let over = self.clock.now() + VISIT_MAX;
         for _ in 0..ROUNDS_MAX {
-            if self.round(workspace).await? && !self.knocked(id) {
+            if self.round(workspace, to_tell).await? && !self.knocked(id) {
                 return Ok(Attended::Agreed);
             }
             if self.clock.now() >= over {
@@ -119,8 +147,11 @@ impl Worker {
     }
 
     /// One round; true when nothing is left to do.
-    async fn round(&self, workspace: &Workspace) -> anyhow::Result<bool> {
+    async fn round(&self, workspace: &Workspace, to_tell: &Notify) -> anyhow::Result<bool> {
         let loaded = self.store.load(&workspace.id).await.context("loading a workspace")?;
+        if loaded.record.notices.iter().any(|notice| notice.is_due(self.clock.now())) {
+            to_tell.notify_one();
+        }
         let round = Round { workspace, record: loaded.record, version: loaded.version };
         // Before the look: a call that could still arrive while we looked must count as outstanding in what follows.
         let now = self.clock.now();

@@ -123,6 +123,9 @@ impl Plane {
             emails: Vec::new(),
         };
         let app = lifecycle::App::new(lifecycle::Parts {
+            notifier: Arc::new(platform::notify::MemoryNotifier::default()),
+            webhooks: Default::default(),
+            page: None,
             workspaces: vec![self.workspace.clone()],
             store: self.store.clone(),
             queue: Arc::new(Nobody),

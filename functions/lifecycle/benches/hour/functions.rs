@@ -97,6 +97,9 @@ fn auth_app(gate: &Gate, keys: Keys) -> auth::App {
 
 fn lifecycle_app(parts: &FunctionParts, gate: Gate, key: SigningKey) -> lifecycle::App {
     lifecycle::App::new(lifecycle::Parts {
+        notifier: Arc::new(platform::notify::MemoryNotifier::default()),
+        webhooks: Default::default(),
+        page: None,
         workspaces: vec![parts.workspace.clone()],
         store: Arc::new(FirestoreStore::new(Arc::clone(&parts.database))),
         queue: Arc::clone(&parts.queue),

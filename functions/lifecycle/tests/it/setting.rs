@@ -162,6 +162,9 @@ impl Setting {
             emails: vec![email.into()],
         };
         let app = App::new(Parts {
+            notifier: Arc::new(platform::notify::MemoryNotifier::default()),
+            webhooks: Default::default(),
+            page: None,
             workspaces: vec![workspace.clone()],
             store: reached,
             queue: nudges.clone(),

@@ -163,7 +163,7 @@ fn attempts() -> Vec<Attempt> {
         at: Timestamp::from_seconds(1_772_323_200 + second),
         outcome,
     };
-    (0..).zip(outcomes).map(attempt).collect()
+    (0_i64..).zip(outcomes).map(attempt).collect()
 }
 
 /// A notice of each kind.

@@ -68,6 +68,8 @@ fn why(reason: StopReason, workspace: &Workspace) -> String {
         StopReason::HardLimit => "the longest time of a run is over".into(),
         StopReason::Silent => format!("nothing heard of its machine for {}", length(policy.silence_limit)),
         StopReason::Preempted => "Google took the Spot machine back".into(),
+        StopReason::HostError => "the host under the machine broke".into(),
+        StopReason::Budget => "this month's budget is used up and nobody used it".into(),
         StopReason::MachineStopped => "the machine stopped without being asked to".into(),
         StopReason::StartFailed => "it did not come up".into(),
     }
@@ -89,7 +91,8 @@ fn why_it_failed(code: FailureCode, workspace: &Workspace) -> String {
         return "no zone has a machine for it just now".to_owned();
     }
     let failure = Failure { code, detail: String::new(), zone: None, retry_at: None, step: None };
-    failure_view(&failure, workspace).title
+    // No project: of the whole view, only the title is told.
+    failure_view(&failure, workspace, "").title
 }
 
 /// When it stops; begun minutes count.
