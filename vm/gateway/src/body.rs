@@ -86,8 +86,8 @@ impl Upload {
     }
 
     /// A body of our own.
-    pub(crate) fn whole(text: &'static str) -> Self {
-        Self { whole: Some(Bytes::from_static(text.as_bytes())), ..Self::none() }
+    pub(crate) fn whole(text: impl Into<Bytes>) -> Self {
+        Self { whole: Some(text.into()), ..Self::none() }
     }
 
     pub(crate) fn of(incoming: Incoming, in_flight: Option<&InFlight>) -> Self {

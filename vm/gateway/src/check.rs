@@ -39,6 +39,7 @@ pub async fn check_control(config: &Config, now: Timestamp) -> Finding {
         reading: ReadingBody::Unknown,
         boot: None,
         preempted: false,
+        kept_prompts: None,
     };
     match control.beat(&question, now).await {
         Ok(Answer::Reply(reply)) => Finding::good(format!(

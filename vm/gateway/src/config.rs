@@ -1,7 +1,7 @@
 //! What the gateway must be told. Checked as it is read: a wrong value stops the start, with its name.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use domain::{Policy, Seconds, WorkspaceId};
 use http::uri::Authority;
@@ -60,6 +60,11 @@ pub struct Config {
     /// Where the startup script says how the boot goes. Empty where there is none: a boot is over when ComfyUI answers.
     #[arg(long, env = "BOOT_FILE", default_value = "")]
     pub boot_file: String,
+
+    /// Folder on the data disk where the prompts that wait are kept for the run after an interruption. It is not made here:
+    /// as long as it is not there, no data disk is. Empty where nothing is to be kept.
+    #[arg(long, env = "KEPT_QUEUE_DIR", default_value = "", value_parser = kept_queue_dir)]
+    pub kept_queue_dir: String,
 
     /// NVIDIA's management library, such as `libnvidia-ml.so.1`, which tells how busy the GPU is. Without it, the GPU is
     /// not asked.
@@ -126,6 +131,10 @@ impl Config {
         Some(&self.boot_file).filter(|file| !file.is_empty()).map(PathBuf::from)
     }
 
+    pub(crate) fn kept_queue_dir(&self) -> Option<PathBuf> {
+        Some(&self.kept_queue_dir).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    }
+
     pub(crate) fn nvml(&self) -> Option<Nvml> {
         Some(&self.nvml_library).filter(|library| !library.is_empty()).map(Nvml::new)
     }
@@ -164,6 +173,11 @@ fn seconds(text: &str, otherwise: Seconds) -> Result<Seconds, String> {
     }
     let expected = || format!("found {text:?}, expected a number of seconds such as {}", otherwise.0);
     text.parse().map(Seconds).map_err(|_| expected())
+}
+
+fn kept_queue_dir(text: &str) -> Result<String, String> {
+    let well = text.is_empty() || Path::new(text).is_absolute();
+    well.then(|| text.to_owned()).ok_or_else(|| format!("found {text:?}, expected the whole path of a folder, from / on"))
 }
 
 fn workspace(text: &str) -> Result<WorkspaceId, String> {
@@ -229,10 +243,18 @@ mod tests {
     #[test]
     fn what_is_not_there_is_empty_and_is_none() {
         let config = Config::try_parse_from(ENOUGH).unwrap();
-        assert!(config.boot_file().is_none() && config.nvml().is_none());
+        assert!(config.boot_file().is_none() && config.nvml().is_none() && config.kept_queue_dir().is_none());
         let given = ["--boot-file", "/run/boot.json", "--nvml-library", "libnvidia-ml.so.1"];
         let config = Config::try_parse_from(ENOUGH.iter().chain(&given)).unwrap();
         assert!(config.boot_file().is_some_and(|file| file.ends_with("boot.json")) && config.nvml().is_some());
+    }
+
+    #[test]
+    fn a_folder_for_the_queue_is_named_from_the_root_on() {
+        let with = |folder: &'static str| Config::try_parse_from(ENOUGH.iter().copied().chain(["--kept-queue-dir", folder]));
+        assert_eq!(with("/mnt/queue").unwrap().kept_queue_dir(), Some(PathBuf::from("/mnt/queue")));
+        let refused = with("mnt/queue").unwrap_err().to_string();
+        assert!(refused.contains("--kept-queue-dir") && refused.contains("the whole path"), "{refused}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use wire::{HeartbeatBody, HeartbeatReply, ReadingBody};
 use crate::boot::Boot;
 use crate::config::Config;
 use crate::evidence::{Evidence, Read};
+use crate::kept_queue::KeptQueue;
 use crate::orders::{Asked, Orders};
 use crate::pages::Pages;
 use crate::sessions::Sessions;
@@ -35,7 +36,8 @@ pub(crate) struct Gateway {
     /// One for each WebSocket that may still be opened.
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
-    pub(crate) preempted: AtomicBool,
+    pub(crate) kept: KeptQueue,
+    preempted: AtomicBool,
     orders: watch::Sender<Orders>,
     comfyui_came_up: AtomicBool,
     replies: AtomicU64,
@@ -52,6 +54,7 @@ impl Gateway {
             pages: Pages::new(&config.page_origin, clock.rate())?,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             stop: CancellationToken::new(),
+            kept: KeptQueue::new(config.kept_queue_dir()),
             preempted: AtomicBool::new(false),
             orders: watch::Sender::default(),
             comfyui_came_up: AtomicBool::new(false),
@@ -116,6 +119,21 @@ impl Gateway {
         self.comfyui_came_up() && self.boot.lets_in()
     }
 
+    /// Google takes this machine back.
+    pub(crate) fn preempted(&self) -> bool {
+        self.preempted.load(Ordering::Relaxed)
+    }
+
+    /// Google has said so. True when that is new.
+    pub(crate) fn note_preempted(&self) -> bool {
+        let new = !self.preempted.swap(true, Ordering::Relaxed);
+        if new {
+            self.kept.wake();
+            self.evidence.announce_urgent_news();
+        }
+        new
+    }
+
     /// Policy seconds since the gateway began.
     pub(crate) fn uptime_seconds(&self) -> u64 {
         self.clock.now().since(self.started_at).0
@@ -130,7 +148,8 @@ impl Gateway {
             comfyui_up: read.comfyui_answers && self.boot.lets_in(),
             reading: reading_body(read.reading, read.now),
             boot: (!self.is_up()).then(|| self.boot.report(run, read.now)),
-            preempted: self.preempted.load(Ordering::Relaxed),
+            preempted: self.preempted(),
+            kept_prompts: self.kept.told(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Speaks to the control plane: at intervals that it sets, and at once when there is something to tell.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::control::{Answer, ControlPlane};
@@ -109,9 +108,8 @@ pub(crate) async fn watch_preemption(gateway: &Gateway, control: &ControlPlane) 
     loop {
         match control.metadata.preempted(etag.as_deref()).await {
             Ok(value) => {
-                if value.text == "TRUE" && !gateway.preempted.swap(true, Ordering::Relaxed) {
+                if value.text == "TRUE" && gateway.note_preempted() {
                     tracing::warn!("Google takes this machine back");
-                    gateway.evidence.announce_urgent_news();
                 }
                 let held = value.etag.is_some();
                 etag = value.etag;

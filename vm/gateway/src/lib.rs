@@ -7,6 +7,7 @@
 //!                                          │
 //!              traffic, frames (pure) ─────┴─► evidence ─ activity (pure) ─► heartbeat ─► lifecycle
 //!  rounds ─► GET /prompt, GPU ────────────────────┘               │
+//!     └─► kept_queue ─► shelf (the data disk) ─► put_back          │
 //!                                                                 └─► last_resort (pure) ─► wind_down ─► poweroff
 //! ```
 //!
@@ -28,6 +29,7 @@ mod gpu;
 mod headers;
 mod heartbeat;
 mod inject;
+mod kept_queue;
 mod last_resort;
 mod metadata;
 mod orders;
@@ -35,9 +37,12 @@ mod pace;
 mod pages;
 mod poweroff;
 mod proxy;
+mod put_back;
+mod queued;
 mod rounds;
 mod routes;
 mod sessions;
+mod shelf;
 mod socket;
 mod traffic;
 mod upstream;
@@ -114,6 +119,7 @@ pub async fn run(
             true
         }
         () = heartbeat::watch_preemption(&gateway, &control) => false,
+        () = kept_queue::keep(&gateway) => false,
         () = rounds::end_sessions(&gateway) => false,
     };
     gateway.sessions.end_all();
@@ -121,6 +127,9 @@ pub async fn run(
     server.await.context("the server of the gateway")?;
     if !stops_machine {
         return Ok(());
+    }
+    if !gateway.preempted() {
+        gateway.kept.end_in_order().await;
     }
     tokio::select! {
         () = shutdown => Ok(()),

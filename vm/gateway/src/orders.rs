@@ -18,6 +18,8 @@ pub(crate) struct Orders {
     pub(crate) idle_limit: Seconds,
     pub(crate) hard_stop_at: Option<Timestamp>,
     pub(crate) next_in: Seconds,
+    /// What an interrupted run has left of its queue may be put back.
+    pub(crate) restore_queue: bool,
     /// The run is over; nobody is let in any more.
     pub(crate) ending: bool,
 }
@@ -43,6 +45,7 @@ impl Default for Orders {
             idle_limit: policy.idle_limit,
             hard_stop_at: None,
             next_in: policy.heartbeat_every,
+            restore_queue: false,
             ending: false,
         }
     }
@@ -57,6 +60,7 @@ impl Orders {
         self.idle_limit = Seconds(reply.idle_limit_seconds);
         self.hard_stop_at = reply.hard_stop_at.map(|at| at.0);
         self.next_in = Seconds(reply.next_in_seconds).clamp(NEXT_IN_MIN, NEXT_IN_MAX);
+        self.restore_queue = reply.restore_queue;
         let stop = reply.wish == wish_name(Wish::Stopped);
         if stop && before.is_none_or(|run| run == reply.run) {
             self.ending = true;
@@ -70,6 +74,7 @@ impl Orders {
         self.run = None;
         self.announce.clear();
         self.stop_announced = false;
+        self.restore_queue = false;
     }
 }
 
@@ -87,6 +92,7 @@ mod tests {
             announce: String::new(),
             next_in_seconds: 30,
             idle_limit_seconds: 600,
+            restore_queue: false,
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) async fn watch(gateway: &Gateway, gpu: Arc<dyn GpuReading>) -> CutOff
             gateway.note_comfyui_up();
         }
         gateway.evidence.note_queue(remaining);
+        gateway.kept.note_queue(remaining);
         if gateway.boot.look(gateway.clock.now()) {
             gateway.evidence.announce_news();
         }

@@ -1,12 +1,14 @@
 //! ComfyUI, as the gateway reaches it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -25,6 +27,12 @@ const IDLE_CONNECTIONS_MAX: usize = 64;
 const POLL_WITHIN: Duration = Duration::from_secs(5);
 /// It has some forty bytes.
 const POLL_BYTES_MAX: usize = 64 * 1024;
+/// The queue with its graphs. More than is kept, so that what is left out can be counted.
+const QUEUE_BYTES_MAX: usize = 2 * crate::queued::BYTES_MAX;
+/// ComfyUI looks a prompt through before it takes it, and for files and models that it names.
+const SUBMIT_WITHIN: Duration = Duration::from_secs(60);
+/// Of what ComfyUI says of a refusal, for the log.
+const REASON_CHARS_MAX: usize = 500;
 
 /// A client of ComfyUI, with its connections.
 #[derive(Debug)]
@@ -42,6 +50,16 @@ pub(crate) enum NoAnswer {
     Broken(hyper_util::client::legacy::Error),
     /// Nothing moved for [`crate::body::SILENCE_MAX`].
     Silent,
+}
+
+/// What became of a prompt that was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Submitted {
+    Taken,
+    /// It is wrong, and will be.
+    Refused(String),
+    /// It may have been taken or not.
+    Unclear(String),
 }
 
 #[derive(Deserialize)]
@@ -117,17 +135,75 @@ impl Upstream {
 
     /// How many jobs run or wait; `None` when ComfyUI does not say.
     pub(crate) async fn queue_remaining(&self) -> Option<u64> {
-        let uri = self.uri(PathAndQuery::from_static("/prompt"))?;
-        let request = Request::get(uri).body(Upload::none()).ok()?;
-        let answer = async {
-            let response = self.client.request(request).await.ok()?;
-            if response.status() != StatusCode::OK {
-                return None;
+        let answer = self.get("/prompt", POLL_BYTES_MAX).await.ok()??;
+        Some(serde_json::from_slice::<Prompt>(&answer).ok()?.exec_info.queue_remaining)
+    }
+
+    /// The queue with its graphs; `None` when ComfyUI does not say.
+    ///
+    /// # Errors
+    /// When it is longer than anybody reads.
+    pub(crate) async fn queue(&self) -> anyhow::Result<Option<Bytes>> {
+        let answer = self.get("/queue", QUEUE_BYTES_MAX).await;
+        answer.map_err(|TooLong| anyhow::anyhow!("ComfyUI's queue is longer than {QUEUE_BYTES_MAX} bytes"))
+    }
+
+    /// Whether ComfyUI has ended a prompt since it runs; `None` when it does not say.
+    pub(crate) async fn has_ended(&self, id: &str) -> Option<bool> {
+        let mut path = url::Url::parse("http://comfyui/history").ok()?;
+        path.path_segments_mut().ok()?.push(id);
+        match self.get(path.path(), POLL_BYTES_MAX).await {
+            Ok(answer) => {
+                let ended: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(&answer?).ok()?;
+                Some(ended.contains_key(id))
             }
-            let body: Bytes = Limited::new(response.into_body(), POLL_BYTES_MAX).collect().await.ok()?.to_bytes();
-            serde_json::from_slice::<Prompt>(&body).ok()
+            // What it does not know takes two bytes.
+            Err(TooLong) => Some(true),
+        }
+    }
+
+    /// Puts a prompt into the queue.
+    pub(crate) async fn submit(&self, body: String) -> Submitted {
+        match tokio::time::timeout(SUBMIT_WITHIN, self.try_to_submit(body)).await {
+            Ok(Ok(submitted)) => submitted,
+            Ok(Err(error)) => Submitted::Unclear(format!("{error:#}")),
+            Err(_) => Submitted::Unclear(format!("no answer within {SUBMIT_WITHIN:?}")),
+        }
+    }
+
+    async fn try_to_submit(&self, body: String) -> anyhow::Result<Submitted> {
+        let uri = self.uri(PathAndQuery::from_static("/prompt")).context("no address")?;
+        let request = Request::post(uri).header(CONTENT_TYPE, "application/json").body(Upload::whole(body))?;
+        let response = self.client.request(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Submitted::Taken);
+        }
+        let body = Limited::new(response.into_body(), POLL_BYTES_MAX).collect().await;
+        let said = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+        let reason = format!("{status}: {}", said.chars().take(REASON_CHARS_MAX).collect::<String>());
+        let later = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        Ok(if status.is_client_error() && !later { Submitted::Refused(reason) } else { Submitted::Unclear(reason) })
+    }
+
+    async fn get(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, TooLong> {
+        let request = path.parse().ok().and_then(|path| self.uri(path));
+        let Some(Ok(request)) = request.map(|uri| Request::get(uri).body(Upload::none())) else { return Ok(None) };
+        let answer = async {
+            let Ok(response) = self.client.request(request).await else { return Ok(None) };
+            if response.status() != StatusCode::OK {
+                return Ok(None);
+            }
+            match Limited::new(response.into_body(), bytes_max).collect().await {
+                Ok(body) => Ok(Some(body.to_bytes())),
+                Err(error) if error.is::<LengthLimitError>() => Err(TooLong),
+                Err(_) => Ok(None),
+            }
         };
-        let prompt = tokio::time::timeout(POLL_WITHIN, answer).await.ok().flatten()?;
-        Some(prompt.exec_info.queue_remaining)
+        tokio::time::timeout(POLL_WITHIN, answer).await.unwrap_or(Ok(None))
     }
 }
+
+/// An answer that is longer than it may be.
+#[derive(Debug)]
+struct TooLong;

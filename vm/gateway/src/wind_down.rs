@@ -4,7 +4,6 @@
 //! Interrupted, ComfyUI ends it between two of its steps and is done with its files. What waits in its queue is dropped
 //! first, or the next job would begin; it would be lost with the machine anyway.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::gateway::Gateway;
@@ -20,7 +19,7 @@ const UNANSWERED_MAX: u32 = 3;
 
 /// Ready when ComfyUI is at rest, or does not come to it in time.
 pub(crate) async fn let_comfyui_finish(gateway: &Gateway) {
-    let within = if gateway.preempted.load(Ordering::Relaxed) { WITHIN_PREEMPTED } else { WITHIN };
+    let within = if gateway.preempted() { WITHIN_PREEMPTED } else { WITHIN };
     let at_rest = tokio::select! {
         at_rest = come_to_rest(gateway) => at_rest,
         () = pause(&*gateway.clock, within, Duration::ZERO) => false,

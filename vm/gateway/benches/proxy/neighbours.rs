@@ -130,6 +130,7 @@ async fn heartbeat(request: Request<Incoming>, ready: &watch::Sender<bool>) -> A
         announce: String::new(),
         next_in_seconds: 30,
         idle_limit_seconds: 1800,
+        restore_queue: false,
     };
     whole(serde_json::to_vec(&reply).unwrap())
 }

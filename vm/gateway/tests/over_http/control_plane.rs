@@ -52,6 +52,7 @@ pub(crate) fn reply(run: u64, wish: &str) -> HeartbeatReply {
         announce: String::new(),
         next_in_seconds: 30,
         idle_limit_seconds: 1800,
+        restore_queue: false,
     }
 }
 
