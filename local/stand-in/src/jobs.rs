@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    engine::{HISTORY_MAX, Submission},
+    engine::{HISTORY_MAX, Submission, now_ms},
     graph::plan,
     nodes::nodes,
     refusal::Refusal,
@@ -25,7 +25,8 @@ use crate::{
 /// `/api/jobs` answers no more than this at once.
 const JOBS_PER_PAGE_MAX: usize = 500;
 const JOBS_PER_PAGE_DEFAULT: usize = 100;
-const PROMPT_ID_CHARS_MAX: usize = 100;
+/// Keys to an account, which ComfyUI uses and does not show.
+const SECRETS: [&str; 2] = ["auth_token_comfy_org", "api_key_comfy_org"];
 
 type Shared = State<Arc<App>>;
 
@@ -51,11 +52,15 @@ fn submission(app: &App, body: &[u8]) -> Result<Submission, Refusal> {
     let targets: Option<Vec<String>> = serde_json::from_value(asked["partial_execution_targets"].take())
         .map_err(|error| Refusal::of_prompt("invalid_prompt", "Wrong execution targets", &error.to_string()))?;
     let plan = plan(&prompt, targets.as_deref(), &nodes(&app.uploads.names()), app.seconds_per_node)?;
-    let client = asked["client_id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
     let mut extra_data = Some(asked["extra_data"].take()).filter(Value::is_object).unwrap_or_else(|| json!({}));
-    if let Some(client) = &client {
-        extra_data["client_id"] = json!(client);
+    if asked["client_id"].is_string() {
+        extra_data["client_id"] = asked["client_id"].take();
     }
+    for secret in SECRETS {
+        extra_data.as_object_mut().and_then(|data| data.remove(secret));
+    }
+    extra_data["create_time"] = json!(now_ms());
+    let client = extra_data["client_id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
     Ok(Submission {
         id: prompt_id(&asked["prompt_id"])?,
         prompt: Value::Object(prompt),
@@ -71,8 +76,8 @@ fn submission(app: &App, body: &[u8]) -> Result<Submission, Refusal> {
 fn prompt_id(given: &Value) -> Result<String, Refusal> {
     match given {
         Value::Null => Ok(Uuid::new_v4().to_string()),
-        Value::String(id) if !id.is_empty() && id.chars().count() <= PROMPT_ID_CHARS_MAX => Ok(id.clone()),
-        _ => Err(Refusal::of_prompt("invalid_prompt_id", "prompt_id must be a short string", "")),
+        Value::String(id) if Uuid::parse_str(id).is_ok_and(|uuid| uuid.to_string() == *id) => Ok(id.clone()),
+        _ => Err(Refusal::of_prompt("invalid_prompt_id", "prompt_id must be a valid UUID", "in lower case, with hyphens")),
     }
 }
 

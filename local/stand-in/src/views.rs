@@ -1,5 +1,7 @@
 //! The queue and its history in the shapes ComfyUI answers: `/queue`, `/history`, `/api/jobs`. Pure.
 
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+
 use serde_json::{Map, Value, json};
 
 use crate::engine::{Ended, Ending, Job, Running, Seen};
@@ -11,8 +13,16 @@ fn tuple(job: &Job) -> Value {
 
 pub(crate) fn queue(seen: &Seen) -> Value {
     let running: Vec<_> = seen.running.iter().map(|running| tuple(&running.job)).collect();
-    let pending: Vec<_> = seen.pending.iter().map(|job| tuple(job)).collect();
+    let pending: Vec<_> = as_heap(&seen.pending).into_iter().map(tuple).collect();
     json!({ "queue_running": running, "queue_pending": pending })
+}
+
+/// ComfyUI shows its heap as it is once the running job was taken off: in order only at its top.
+fn as_heap(pending: &[Arc<Job>]) -> Vec<&Job> {
+    let taken = std::iter::once(Reverse(0));
+    let mut heap: BinaryHeap<_> = taken.chain((1..=pending.len()).map(Reverse)).collect();
+    heap.pop();
+    heap.into_vec().into_iter().map(|Reverse(place)| &*pending[place - 1]).collect()
 }
 
 /// Ended jobs by id, oldest first.

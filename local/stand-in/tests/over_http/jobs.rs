@@ -179,6 +179,7 @@ async fn a_wrong_prompt_is_refused_in_comfyuis_shape() {
         (json!({ "prompt": { "1": {} } }), "missing_node_type"),
         (json!({ "prompt": { "1": { "class_type": "PreviewImage" } } }), "prompt_outputs_failed_validation"),
         (json!({ "prompt": blur_graph(), "prompt_id": 7 }), "invalid_prompt_id"),
+        (json!({ "prompt": blur_graph(), "prompt_id": "6F9619FF-8B86-D011-B42D-00CF4FC964FF" }), "invalid_prompt_id"),
         (json!({ "prompt": blur_graph(), "partial_execution_targets": "3" }), "invalid_prompt"),
     ];
     for (body, kind) in refused {
@@ -216,4 +217,26 @@ async fn a_prompt_at_the_front_goes_before_those_that_wait() {
     let front: Value = told.json().await.unwrap();
     assert_eq!(front["number"], -2);
     assert_eq!(stage.json("/queue").await["queue_pending"][0][1], front["prompt_id"]);
+}
+
+#[tokio::test]
+async fn what_waits_is_shown_as_a_heap_with_the_id_and_the_data_that_were_given() {
+    let stage = Stage::quick().await;
+    let mut ear = stage.connect("me").await;
+    stage.submit("me", long_graph()).await;
+    ear.until(|message| message["data"]["node"] == "2").await;
+    for _ in 0..3 {
+        let id = Uuid::new_v4().to_string();
+        let data = json!({ "client_id": "me", "extra_pnginfo": { "workflow": {} }, "api_key_comfy_org": "secret" });
+        let asked = json!({ "prompt": blur_graph(), "prompt_id": id, "extra_data": data });
+        let told: Value = stage.post("/prompt", &asked).await.json().await.unwrap();
+        assert_eq!(told["prompt_id"], id.as_str());
+    }
+    let queue = stage.json("/queue").await;
+    let numbers: Vec<_> = queue["queue_pending"].as_array().unwrap().iter().map(|entry| entry[0].clone()).collect();
+    assert_eq!(numbers, [1, 3, 2]);
+    let entry = queue["queue_pending"][1].as_array().unwrap();
+    assert_eq!((entry.len(), &entry[4]), (5, &json!(["3"])));
+    let data = entry[3].as_object().unwrap();
+    assert_eq!(data.keys().collect::<Vec<_>>(), ["client_id", "create_time", "extra_pnginfo"]);
 }
