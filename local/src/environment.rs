@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use compute_emulator::Emulator;
-use domain::{Placement, Policy, Seconds, Workspace};
+use domain::{Budget, MicroUsd, Placement, Policy, Seconds, SpotOrder, WhenUsedUp, Workspace};
 use platform::identity::keys::SigningKey;
-use wire::{LimitsConfig, PlacementConfig, WorkspaceConfig};
+use wire::{BudgetConfig, LimitsConfig, PlacementConfig, SpotConfig, WhenUsedUpConfig, WorkspaceConfig};
 
 use crate::emulators::Google;
 use crate::names;
@@ -117,7 +117,26 @@ fn declared_workspace(workspace: &Workspace) -> WorkspaceConfig {
         disk: workspace.disk.clone(),
         time_zone: Some(workspace.calendar.zone().to_owned()),
         limits: declared_limits(&workspace.policy),
+        spot: match workspace.policy.spot {
+            SpotOrder::AsDeclared => None,
+            SpotOrder::First => Some(SpotConfig::First),
+            SpotOrder::Last => Some(SpotConfig::Last),
+        },
+        budget: declared_budget(workspace.policy.budget),
+        notify: workspace.policy.notify,
     }
+}
+
+fn declared_budget(budget: Budget) -> Option<BudgetConfig> {
+    let limits_something = budget.monthly.is_some() || budget.per_user.is_some();
+    limits_something.then(|| BudgetConfig {
+        monthly_usd: budget.monthly.map(MicroUsd::dollars),
+        per_user_usd: budget.per_user.map(MicroUsd::dollars),
+        when_used_up: Some(match budget.when_used_up {
+            WhenUsedUp::NextIdle => WhenUsedUpConfig::NextIdle,
+            WhenUsedUp::HardLimit => WhenUsedUpConfig::HardLimit,
+        }),
+    })
 }
 
 fn declared_limits(policy: &Policy) -> LimitsConfig {
@@ -132,6 +151,9 @@ fn declared_limits(policy: &Policy) -> LimitsConfig {
         placing_seconds: seconds(policy.placing_limit),
         booting_seconds: seconds(policy.booting_limit),
         stopping_seconds: seconds(policy.stopping_limit),
+        attempt_seconds: seconds(policy.attempt_limit),
+        dry_seconds: seconds(policy.dry_for),
+        stock_out_retry_seconds: seconds(policy.stock_out_retry),
     }
 }
 
@@ -192,6 +214,16 @@ mod tests {
             placing_limit: Seconds(64),
             booting_limit: Seconds(65),
             stopping_limit: Seconds(66),
+            stock_out_retry: Seconds(67),
+            attempt_limit: Seconds(68),
+            dry_for: Seconds(69),
+            spot: SpotOrder::Last,
+            budget: Budget {
+                monthly: Some(MicroUsd(50_000_000)),
+                per_user: Some(MicroUsd(20_500_000)),
+                when_used_up: WhenUsedUp::HardLimit,
+            },
+            notify: true,
             ..Policy::default()
         };
         let args = Cli::try_parse_from(["pilotlight"]).map(|cli| cli.args).unwrap();

@@ -77,7 +77,11 @@ fn prompt_id(given: &Value) -> Result<String, Refusal> {
     match given {
         Value::Null => Ok(Uuid::new_v4().to_string()),
         Value::String(id) if Uuid::parse_str(id).is_ok_and(|uuid| uuid.to_string() == *id) => Ok(id.clone()),
-        _ => Err(Refusal::of_prompt("invalid_prompt_id", "prompt_id must be a valid UUID", "in lower case, with hyphens")),
+        _ => Err(Refusal::of_prompt(
+            "invalid_prompt_id",
+            "prompt_id must be a valid UUID",
+            "in lower case, with hyphens",
+        )),
     }
 }
 

@@ -215,6 +215,7 @@ impl Guest {
                 failed: self.fails && step == self.steps.last().unwrap_or(step),
             }),
             preempted: self.desk.preempted.load(Ordering::Relaxed),
+            kept_prompts: None,
         }
     }
 

@@ -177,7 +177,8 @@ fn seconds(text: &str, otherwise: Seconds) -> Result<Seconds, String> {
 
 fn kept_queue_dir(text: &str) -> Result<String, String> {
     let well = text.is_empty() || Path::new(text).is_absolute();
-    well.then(|| text.to_owned()).ok_or_else(|| format!("found {text:?}, expected the whole path of a folder, from / on"))
+    well.then(|| text.to_owned())
+        .ok_or_else(|| format!("found {text:?}, expected the whole path of a folder, from / on"))
 }
 
 fn workspace(text: &str) -> Result<WorkspaceId, String> {
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_folder_for_the_queue_is_named_from_the_root_on() {
-        let with = |folder: &'static str| Config::try_parse_from(ENOUGH.iter().copied().chain(["--kept-queue-dir", folder]));
+        let with =
+            |folder: &'static str| Config::try_parse_from(ENOUGH.iter().copied().chain(["--kept-queue-dir", folder]));
         assert_eq!(with("/mnt/queue").unwrap().kept_queue_dir(), Some(PathBuf::from("/mnt/queue")));
         let refused = with("mnt/queue").unwrap_err().to_string();
         assert!(refused.contains("--kept-queue-dir") && refused.contains("the whole path"), "{refused}");

@@ -83,7 +83,9 @@ impl KeptQueue {
         });
         match tokio::time::timeout(END_WITHIN, ended).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(error = format!("{error:#}"), "the kept queue of this run is not removed"),
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(error = format!("{error:#}"), "the kept queue of this run is not removed")
+            }
             Ok(Err(error)) => tracing::error!(%error, "removing the kept queue of this run"),
             Err(_) => tracing::warn!("the data disk does not answer; the kept queue of this run is not removed"),
         }
@@ -122,7 +124,9 @@ pub(crate) async fn keep(gateway: &Gateway) {
         let now = keeper.turn().await.err().map(|error| format!("{error:#}"));
         if now != trouble {
             match &now {
-                Some(trouble) => tracing::warn!(trouble, "ComfyUI's queue cannot be kept for an interruption, or put back"),
+                Some(trouble) => {
+                    tracing::warn!(trouble, "ComfyUI's queue cannot be kept for an interruption, or put back")
+                }
                 None => tracing::info!("ComfyUI's queue is kept again"),
             }
             trouble = now;
@@ -261,12 +265,18 @@ impl<'a> Keeper<'a> {
         self.rest_until = Some(Instant::now() + rest);
         let Some(answer) = answer? else { return Ok(None) };
         // Megabytes of it may take longer than others should wait.
-        let read = tokio::task::spawn_blocking(move || queued::read(&answer)).await.context("reading ComfyUI's queue")?;
+        let read =
+            tokio::task::spawn_blocking(move || queued::read(&answer)).await.context("reading ComfyUI's queue")?;
         let queue = read.context("reading ComfyUI's queue")?;
         let (prompts, left_out) = within_bounds([queue.prompts]);
         let left_out = left_out + queue.strange;
         if left_out != self.left_out {
-            tracing::warn!(left_out, kept = prompts.len(), strange = queue.strange, "not all of ComfyUI's queue is kept");
+            tracing::warn!(
+                left_out,
+                kept = prompts.len(),
+                strange = queue.strange,
+                "not all of ComfyUI's queue is kept"
+            );
             self.left_out = left_out;
         }
         Ok(Some(prompts))

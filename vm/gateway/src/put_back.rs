@@ -112,7 +112,10 @@ impl Keeper<'_> {
     }
 
     fn next(&self) -> Option<usize> {
-        self.putting_back.as_ref().filter(|putting_back| putting_back.waiting() > 0).map(|putting_back| putting_back.next)
+        self.putting_back
+            .as_ref()
+            .filter(|putting_back| putting_back.waiting() > 0)
+            .map(|putting_back| putting_back.next)
     }
 
     async fn known(&mut self) -> anyhow::Result<Option<BTreeSet<String>>> {

@@ -25,7 +25,8 @@ fn what_runs_comes_first_and_what_waits_by_its_turn_not_as_the_heap_lies() {
 #[test]
 fn a_prompt_is_sent_as_it_was_taken() {
     let graph = json!({"1": {"class_type": "X", "inputs": {"seed": 18_446_744_073_709_551_615_u64}}});
-    let taken = json!([2, "an-id", graph, {"client_id": "tab", "extra_pnginfo": {"workflow": {"id": 1}}}, ["9", "3"], {}]);
+    let taken =
+        json!([2, "an-id", graph, {"client_id": "tab", "extra_pnginfo": {"workflow": {"id": 1}}}, ["9", "3"], {}]);
     let queue = queue(&[taken], &[]);
     // Through a file and back.
     let kept: Prompt = serde_json::from_str(&serde_json::to_string(&queue.prompts[0]).unwrap()).unwrap();
@@ -50,7 +51,8 @@ fn a_key_to_an_account_is_not_kept() {
 
 #[test]
 fn an_entry_of_another_shape_is_counted_and_the_others_are_read() {
-    let strange = [json!({"prompt": []}), json!([1, "short"]), json!([1, 2, {}, {}, []]), json!(["x", "a", {}, {}, []])];
+    let strange =
+        [json!({"prompt": []}), json!([1, "short"]), json!([1, 2, {}, {}, []]), json!(["x", "a", {}, {}, []])];
     let queue = queue(&strange, &[entry(1.0, "well")]);
     assert_eq!((ids(&queue.prompts), queue.strange), (vec!["well"], 4));
     for wrong in ["", "[]", r#"{"queue_running": []}"#, r#"{"queue_running": [NaN], "queue_pending": []}"#] {

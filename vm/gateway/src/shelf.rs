@@ -116,7 +116,11 @@ impl Shelf {
     /// What other runs have left is kept from now on: what was kept before, and what is in the files named. Done again, it
     /// changes nothing.
     pub(crate) fn keep_left(&self, left: &Kept, of_the_queue: bool, of_putting_back: bool) -> anyhow::Result<()> {
-        if left.prompts.is_empty() { self.remove(KEPT)? } else { self.write(KEPT, left)? }
+        if left.prompts.is_empty() {
+            self.remove(KEPT)?
+        } else {
+            self.write(KEPT, left)?
+        }
         if of_the_queue {
             self.remove(QUEUE)?;
         }
@@ -180,9 +184,7 @@ impl Shelf {
     fn write_new(&self, new: &PathBuf, name: &str, what: &impl Serialize) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(what).with_context(|| format!("making {name}"))?;
         let mut file = File::create(new).with_context(|| format!("making {}", new.display()))?;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .with_context(|| format!("writing {}", new.display()))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).with_context(|| format!("writing {}", new.display()))?;
         fs::rename(new, self.path(name)).with_context(|| format!("renaming {}", new.display()))?;
         self.sync()
     }
