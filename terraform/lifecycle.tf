@@ -27,7 +27,11 @@ resource "google_cloud_run_v2_service" "lifecycle" {
     timeout                          = "600s"
     max_instance_request_concurrency = 250
 
-    labels = { secrets = var.secrets_version }
+    # Secrets are read when an instance starts: others are another revision.
+    labels = merge(
+      { secrets = var.secrets_version },
+      { for name in local.notifies : name => local.webhooks_version },
+    )
 
     scaling {
       min_instance_count = 0
@@ -76,13 +80,19 @@ resource "google_cloud_run_v2_service" "lifecycle" {
         }
       }
 
-      env {
-        name = "SIGNING_KEY"
+      dynamic "env" {
+        for_each = merge(
+          { SIGNING_KEY = google_secret_manager_secret.secret["signing-key"].secret_id },
+          { for it in google_secret_manager_secret.webhooks : "WEBHOOKS" => it.secret_id },
+        )
+        content {
+          name = env.key
 
-        value_source {
-          secret_key_ref {
-            secret  = google_secret_manager_secret.secret["signing-key"].secret_id
-            version = "latest"
+          value_source {
+            secret_key_ref {
+              secret  = env.value
+              version = "latest"
+            }
           }
         }
       }
@@ -90,7 +100,17 @@ resource "google_cloud_run_v2_service" "lifecycle" {
   }
 
   # A revision does not start before it can read its secrets.
-  depends_on = [google_secret_manager_secret_version.first, google_secret_manager_secret_iam_member.lifecycle]
+  depends_on = [
+    google_secret_manager_secret_version.first, google_secret_manager_secret_version.webhooks,
+    google_secret_manager_secret_iam_member.lifecycle, google_secret_manager_secret_iam_member.webhooks,
+  ]
+
+  lifecycle {
+    precondition {
+      condition     = keys(var.webhooks) == keys(local.notifying)
+      error_message = "webhooks must have an entry for each workspace that says notify, and for no other. Those that say it: ${length(local.notifying) == 0 ? "none" : join(", ", keys(local.notifying))}. Say webhooks in every run, in terraform.tfvars or as TF_VAR_webhooks."
+    }
+  }
 }
 
 resource "google_secret_manager_secret_iam_member" "lifecycle" {
@@ -123,7 +143,8 @@ resource "google_project_iam_member" "lifecycle" {
   member  = google_service_account.lifecycle.member
 }
 
-# Not among them: to create, to delete, to set metadata (which is code that a machine runs).
+# Not among them: to create, to delete, to set metadata (which is code that a machine runs). To attach a disk by force, off
+# an instance whose zone is gone, takes no other right than to attach it.
 resource "google_project_iam_custom_role" "lifecycle_machines" {
   role_id     = "pilotlightLifecycleMachines"
   title       = "Pilotlight: lifecycle, on its machines"

@@ -16,6 +16,9 @@ variable "workspaces" {
       price_date   = optional(string)
     }))
 
+    # Which of them first: "first" the Spot ones, "last" the others; without it, as they are listed.
+    spot = optional(string)
+
     disk = optional(object({
       size_gb  = optional(number, 200)
       type     = optional(string, "pd-balanced")
@@ -33,6 +36,16 @@ variable "workspaces" {
       placing_seconds  = optional(number, 600)
       stopping_seconds = optional(number, 600)
     }), {})
+
+    # At list price, of the machines alone; a month is one of time_zone.
+    budget = optional(object({
+      monthly_usd  = optional(number)
+      per_user_usd = optional(number)
+      when_used_up = optional(string, "next_idle")
+    }))
+
+    # slack, discord or json: the shape of what is sent to the workspace's entry of `webhooks`.
+    notify = optional(string)
 
     time_zone  = optional(string, "UTC")
     domain     = optional(string)
@@ -137,6 +150,36 @@ variable "workspaces" {
   validation {
     condition     = alltrue([for id, it in var.workspaces : it.limits.hard_seconds >= it.limits.drain_seconds + 60])
     error_message = "limits.hard_seconds leaves no minute before the announcement of the end begins: ${join(", ", [for id, it in var.workspaces : "${id} (hard ${it.limits.hard_seconds}, drain ${it.limits.drain_seconds})" if it.limits.hard_seconds < it.limits.drain_seconds + 60])}. It must be drain_seconds and 60 at least."
+  }
+
+  validation {
+    condition     = alltrue([for id, it in var.workspaces : contains(["first", "last"], coalesce(it.spot, "first"))])
+    error_message = "spot is neither first nor last of: ${join(", ", [for id, it in var.workspaces : "${id} (${it.spot})" if !contains(["first", "last"], coalesce(it.spot, "first"))])}. It says which placements are tried first; leave it out, and they are tried as listed. Whether a placement is Spot, it says itself (spot = true)."
+  }
+
+  validation {
+    condition     = alltrue([for id, it in var.workspaces : it.spot == null || length(distinct(it.placements[*].spot)) == 2])
+    error_message = "spot orders Spot and standard placements, and there is only one of the two kinds in: ${join(", ", [for id, it in var.workspaces : id if it.spot != null && length(distinct(it.placements[*].spot)) != 2])}. Leave it out, or add a placement of the other kind."
+  }
+
+  validation {
+    condition     = alltrue([for id, it in var.workspaces : it.budget == null ? true : it.budget.monthly_usd != null || it.budget.per_user_usd != null])
+    error_message = "budget has no amount of: ${join(", ", [for id, it in var.workspaces : id if it.budget == null ? false : it.budget.monthly_usd == null && it.budget.per_user_usd == null])}. Set monthly_usd, per_user_usd or both; leave budget out where there is no limit."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for id, it in var.workspaces : [for name in ["monthly_usd", "per_user_usd"] : try(it.budget[name], null) == null ? true : it.budget[name] >= 1 && it.budget[name] <= 1000000]]))
+    error_message = "A budget is from 1 to 1000000 dollars a month: ${join(", ", flatten([for id, it in var.workspaces : [for name in ["monthly_usd", "per_user_usd"] : "${id}: ${name} is ${it.budget[name]}" if try(it.budget[name], null) == null ? false : it.budget[name] < 1 || it.budget[name] > 1000000]]))}. To let nobody start a workspace, name no members but admins."
+  }
+
+  validation {
+    condition     = alltrue([for id, it in var.workspaces : it.budget == null ? true : contains(["next_idle", "hard_limit"], it.budget.when_used_up)])
+    error_message = "budget.when_used_up is neither next_idle nor hard_limit of: ${join(", ", [for id, it in var.workspaces : "${id} (${it.budget.when_used_up})" if it.budget == null ? false : !contains(["next_idle", "hard_limit"], it.budget.when_used_up)])}. It says when a run ends that is up as the budget is used up: as soon as it is idle, or at its hard limit."
+  }
+
+  validation {
+    condition     = alltrue([for id, it in var.workspaces : contains(["slack", "discord", "json"], coalesce(it.notify, "json"))])
+    error_message = "notify is none of slack, discord, json of: ${join(", ", [for id, it in var.workspaces : "${id} (${it.notify})" if !contains(["slack", "discord", "json"], coalesce(it.notify, "json"))])}. It is the shape of what is sent; the address goes into webhooks, which is secret."
   }
 
   validation {
@@ -273,6 +316,9 @@ locals {
     # Said only where the disk moves: the only placement keeps its own.
     length(workspace.placements) > 1 ? { disk = "comfyui-${id}-data" } : {},
     workspace.members == null ? {} : { members = workspace.members },
+    workspace.spot == null ? {} : { spot = workspace.spot },
+    workspace.budget == null ? {} : { budget = workspace.budget },
+    workspace.notify == null ? {} : { notify = true },
   )])
 
   # FRAME_SOURCES: what the page may frame.

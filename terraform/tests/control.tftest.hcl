@@ -11,6 +11,7 @@ run "as_most_people_have_it" {
     signing_key    = "the-key-that-nobody-may-see"
     users          = "the-users-that-nobody-may-see"
     first_password = "the-password-that-nobody-may-see"
+    webhooks       = { main = { url = "https://hooks.example.com/nobody-may-see", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" } }
   }
 
   # --- services
@@ -211,9 +212,9 @@ run "as_most_people_have_it" {
   # --- secrets
 
   assert {
-    condition = alltrue([for it in google_secret_manager_secret_version.first : it.secret_data == null && it.secret_data_wo == null]) && keys(google_secret_manager_secret_version.first) == [
-      "first-password", "signing-key", "users"
-    ]
+    condition = alltrue([for it in concat(values(google_secret_manager_secret_version.first), values(google_secret_manager_secret_version.webhooks)) : it.secret_data == null && it.secret_data_wo == null]) && concat(keys(google_secret_manager_secret_version.first), keys(google_secret_manager_secret_version.webhooks)) == [
+      "first-password", "signing-key", "users", "webhooks"
+    ] && length(flatten([for it in fileset(".", "*.tf") : regexall("resource \"google_secret_manager_secret_version\"", file(it))])) == 2
     error_message = "No secret is in the state."
   }
 
@@ -222,6 +223,7 @@ run "as_most_people_have_it" {
       "pilotlight-auth SIGNING_KEY"      = "pilotlight-signing-key"
       "pilotlight-auth USERS"            = "pilotlight-users"
       "pilotlight-lifecycle SIGNING_KEY" = "pilotlight-signing-key"
+      "pilotlight-lifecycle WEBHOOKS"    = "pilotlight-webhooks"
     }
     error_message = "Secrets reach a service by reference, and only who needs them."
   }
@@ -236,6 +238,18 @@ run "as_most_people_have_it" {
       "signing-key ${google_service_account.auth.member}", "users ${google_service_account.auth.member}", "signing-key ${google_service_account.lifecycle.member}",
     ] && google_secret_manager_secret_iam_member.lifecycle.secret_id == google_secret_manager_secret.secret["signing-key"].id
     error_message = "The first password is nobody's but the owner's."
+  }
+
+  assert {
+    condition = [for it in google_secret_manager_secret_iam_member.webhooks : "${it.secret_id} ${it.member}"] == [
+      "${google_secret_manager_secret.webhooks["webhooks"].id} ${google_service_account.lifecycle.member}"
+    ] && length(flatten([for it in fileset(".", "*.tf") : regexall("resource \"google_secret_manager_secret_iam_(?:member|binding|policy)\"", file(it))])) == 3
+    error_message = "lifecycle alone reads the webhooks."
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_version.webhooks["webhooks"].secret_data_wo_version == "1-${substr(sha256(jsonencode({ main = "slack" })), 0, 12)}" && google_cloud_run_v2_service.lifecycle.template[0].labels.webhooks == local.webhooks_version
+    error_message = "Webhooks that are written anew are another revision, which reads them."
   }
 
   # --- the database, the images, the APIs
@@ -268,12 +282,42 @@ run "as_most_people_have_it" {
   }
 }
 
+# Against the state of the run before.
+run "another_workspace_tells" {
+  command = plan
+
+  variables {
+    webhooks = {
+      main  = { url = "https://hooks.example.com/main", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" }
+      small = { url = "https://discord.com/api/webhooks/1/small", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" }
+    }
+    workspaces = {
+      main = {
+        notify     = "slack"
+        disk       = { size_gb = 200, regional = true }
+        placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }, { zone = "us-central1-b", machine_type = "g2-standard-4", spot = true }]
+      }
+      small = {
+        notify     = "discord"
+        disk       = { size_gb = 100 }
+        placements = [{ zone = "us-central1-a", machine_type = "n1-standard-4", accelerator = "nvidia-tesla-t4" }]
+      }
+    }
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_version.webhooks["webhooks"].secret_data_wo_version != "1-${substr(sha256(jsonencode({ main = "slack" })), 0, 12)}"
+    error_message = "The webhooks are written anew when another workspace tells."
+  }
+}
+
 run "with_a_domain_and_without_a_disk_that_moves" {
   command = plan
 
   variables {
     page_domain     = "pilotlight.example.com"
     data_on_destroy = "delete"
+    webhooks        = {}
     workspaces = {
       only = { placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] }
     }
@@ -299,6 +343,11 @@ run "with_a_domain_and_without_a_disk_that_moves" {
   assert {
     condition     = length(google_service_account_iam_member.lifecycle_acts_as_vm) == 0
     error_message = "Nobody acts as anybody."
+  }
+
+  assert {
+    condition     = length(google_secret_manager_secret.webhooks) == 0 && [for it in google_cloud_run_v2_service.lifecycle.template[0].containers[0].env : it.name if length(it.value_source) > 0] == ["SIGNING_KEY"]
+    error_message = "Without a workspace that tells there is no secret of webhooks."
   }
 
   assert {

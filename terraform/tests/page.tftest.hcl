@@ -49,6 +49,7 @@ run "with_a_domain_all_is_one_origin" {
   variables {
     page_domain = "pilotlight.example.com"
     dns_zone    = "example"
+    webhooks    = {}
     workspaces = {
       main = { domain = "comfy.example.com", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] }
     }

@@ -289,3 +289,118 @@ run "half_a_digest" {
   }
   expect_failures = [var.workspaces]
 }
+
+run "spot_in_between" {
+  command = plan
+  plan_options { target = [google_compute_firewall.https] }
+  variables {
+    workspaces = { main = { spot = "true", disk = { regional = true }, placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }, { zone = "us-central1-b", machine_type = "g2-standard-4", spot = true }] } }
+  }
+  expect_failures = [var.workspaces]
+}
+
+run "an_order_of_one_kind" {
+  command = plan
+  plan_options { target = [google_compute_firewall.https] }
+  variables {
+    workspaces = { main = { spot = "first", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+  }
+  expect_failures = [var.workspaces]
+}
+
+run "a_budget_without_an_amount" {
+  command = plan
+  plan_options { target = [google_compute_firewall.https] }
+  variables {
+    workspaces = { main = { budget = { when_used_up = "hard_limit" }, placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+  }
+  expect_failures = [var.workspaces]
+}
+
+run "a_budget_of_nothing" {
+  command = plan
+  plan_options { target = [google_compute_firewall.https] }
+  variables {
+    workspaces = { main = { budget = { monthly_usd = 50, per_user_usd = 0 }, placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+  }
+  expect_failures = [var.workspaces]
+}
+
+run "a_budget_that_ends_otherwise" {
+  command = plan
+  plan_options { target = [google_compute_firewall.https] }
+  variables {
+    workspaces = { main = { budget = { monthly_usd = 50, when_used_up = "now" }, placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+  }
+  expect_failures = [var.workspaces]
+}
+
+run "a_shape_that_is_none" {
+  command = plan
+  plan_options { target = [google_compute_firewall.https] }
+  variables {
+    workspaces = { main = { notify = "teams", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+  }
+  expect_failures = [var.workspaces]
+}
+
+# What is wrong with a webhook, resources say (webhooks.tf).
+run "a_workspace_without_its_webhook" {
+  command = plan
+  plan_options { target = [google_cloud_run_v2_service.lifecycle] }
+  variables {
+    workspaces = { main = { notify = "json", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+    webhooks   = {}
+  }
+  expect_failures = [google_cloud_run_v2_service.lifecycle]
+}
+
+run "a_webhook_of_a_workspace_that_does_not_tell" {
+  command = plan
+  plan_options { target = [google_cloud_run_v2_service.lifecycle] }
+  variables {
+    workspaces = { main = { placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+    webhooks   = { main = { url = "https://hooks.example.com/a", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" } }
+  }
+  expect_failures = [google_cloud_run_v2_service.lifecycle]
+}
+
+run "a_webhook_without_encryption" {
+  command = plan
+  plan_options { target = [google_secret_manager_secret_version.webhooks] }
+  variables {
+    workspaces = { main = { notify = "json", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+    webhooks   = { main = { url = "http://hooks.example.com/a", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" } }
+  }
+  expect_failures = [google_secret_manager_secret_version.webhooks]
+}
+
+run "a_webhook_at_an_address_of_digits" {
+  command = plan
+  plan_options { target = [google_secret_manager_secret_version.webhooks] }
+  variables {
+    workspaces = { main = { notify = "json", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+    webhooks   = { main = { url = "https://169.254.169.254/a", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" } }
+  }
+  expect_failures = [google_secret_manager_secret_version.webhooks]
+}
+
+run "a_webhook_with_a_user" {
+  command = plan
+  plan_options { target = [google_secret_manager_secret_version.webhooks] }
+  variables {
+    workspaces = { main = { notify = "json", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+    webhooks   = { main = { url = "https://ada:pw@hooks.example.com/a", secret = "whsec_bm9ib2R5IG1heSBzZWUgdGhpcyB3aGljaCBpcyBub3QgaGVyZQ==" } }
+  }
+  expect_failures = [google_secret_manager_secret_version.webhooks]
+}
+
+run "a_webhook_without_a_secret" {
+  command = plan
+  plan_options { target = [google_secret_manager_secret_version.webhooks] }
+  variables {
+    workspaces = { main = { notify = "json", placements = [{ zone = "us-central1-a", machine_type = "g2-standard-4" }] } }
+    webhooks   = { main = { url = "https://hooks.example.com/a", secret = "" } }
+  }
+  expect_failures = [google_secret_manager_secret_version.webhooks]
+}

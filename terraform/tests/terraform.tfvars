@@ -8,6 +8,9 @@ bundle_sha256 = "111111111111111111111111111111111111111111111111111111111111111
 workspaces = {
   main = {
     domain     = "comfy.example.com"
+    spot       = "last"
+    budget     = { monthly_usd = 50, per_user_usd = 20 }
+    notify     = "slack"
     allowed_ip = ["203.0.113.0/24"]
     disk       = { size_gb = 200, regional = true }
     placements = [
@@ -27,3 +30,4 @@ workspaces = {
 signing_key    = "a key that is in no state"
 users          = "users that are in no state"
 first_password = "a password that is in no state"
+webhooks       = { main = { url = "https://hooks.example.com/services/that-is-in-no-state", secret = "whsec_dGhhdCBpcyBpbiBubyBzdGF0ZSwgYW5kIGluIG5vIHBsYW4=" } }

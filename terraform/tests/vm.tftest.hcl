@@ -12,6 +12,7 @@ run "what_may_be_said_otherwise" {
   variables {
     dns_zone        = "example"
     data_on_destroy = "delete"
+    webhooks        = {}
     workspaces = {
       one = {
         domain     = "one.example.com"
@@ -206,7 +207,9 @@ run "made" {
   assert {
     condition = jsondecode(local.workspaces_json) == [
       {
-        id = "main", title = "ComfyUI", time_zone = "UTC", disk = "comfyui-main-data"
+        id     = "main", title = "ComfyUI", time_zone = "UTC", disk = "comfyui-main-data"
+        spot   = "last", notify = true
+        budget = { monthly_usd = 50, per_user_usd = 20, when_used_up = "next_idle" }
         limits = {
           idle_seconds    = 1800, arrival_seconds = 900, hard_seconds = 43200, drain_seconds = 180, silence_seconds = 600
           booting_seconds = 1200, placing_seconds = 600, stopping_seconds = 600
@@ -316,6 +319,7 @@ run "a_later_apply_makes_no_machine_anew" {
   command = plan
   variables {
     bundle_sha256 = "2222222222222222222222222222222222222222222222222222222222222222"
+    webhooks      = {}
     workspaces = {
       main = {
         domain = "comfy.example.com"
@@ -351,6 +355,7 @@ run "a_later_apply_makes_no_machine_anew" {
 run "a_hard_limit_that_google_would_cut_short_is_refused" {
   command = plan
   variables {
+    webhooks = {}
     workspaces = {
       small = {
         limits     = { hard_seconds = 86400 }
