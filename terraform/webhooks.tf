@@ -24,6 +24,9 @@ locals {
   notifying = tomap({ for id, workspace in var.workspaces : id => workspace.notify if workspace.notify != null })
   notifies  = length(local.notifying) > 0 ? ["webhooks"] : []
 
+  # WEBHOOKS, as functions/wire/src/webhook/config.rs reads it.
+  webhooks_json = jsonencode({ for id, shape in local.notifying : id => merge(try(var.webhooks[id], {}), { shape = shape }) })
+
   # Terraform cannot see that a secret has changed. Which workspaces tell, and how, it can.
   webhooks_version = "${var.webhooks_version}-${substr(sha256(jsonencode(local.notifying)), 0, 12)}"
 }
@@ -44,12 +47,11 @@ resource "google_secret_manager_secret" "webhooks" {
   depends_on = [google_project_service.api]
 }
 
-# WEBHOOKS, as lifecycle reads it.
 resource "google_secret_manager_secret_version" "webhooks" {
   for_each = google_secret_manager_secret.webhooks
 
   secret                 = each.value.id
-  secret_data_wo         = jsonencode({ for id, shape in local.notifying : id => merge(try(var.webhooks[id], {}), { shape = shape }) })
+  secret_data_wo         = local.webhooks_json
   secret_data_wo_version = local.webhooks_version
 
   lifecycle {
@@ -57,12 +59,12 @@ resource "google_secret_manager_secret_version" "webhooks" {
     create_before_destroy = true
 
     precondition {
-      condition     = alltrue([for it in values(var.webhooks) : can(regex("^https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}(:[0-9]{1,5})?(/[!-~]*)?$", it.url))])
-      error_message = "The url of a webhook is not one such as https://hooks.slack.com/services/…: https, the name of a host in lower case, no user, no address of digits, no blank."
+      condition     = alltrue([for it in values(var.webhooks) : length(it.url) <= 2000 && can(regex("^https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}(:[0-9]{1,5})?(/[!-~]*)?$", it.url))])
+      error_message = "The url of a webhook is not one such as https://hooks.slack.com/services/…: https, the name of a host in lower case, no user, no address of digits, no blank, 2000 characters at most."
     }
 
     precondition {
-      condition     = alltrue([for it in values(var.webhooks) : can(regex("^whsec_[A-Za-z0-9+/]{32,86}={0,2}$", it.secret))])
+      condition     = alltrue([for it in values(var.webhooks) : can(regex("^whsec_(?:[A-Za-z0-9+/]{4}){8,21}$|^whsec_(?:[A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{3}=$|^whsec_(?:[A-Za-z0-9+/]{4}){8,21}[A-Za-z0-9+/]{2}==$", it.secret))])
       error_message = "The secret of a webhook is not whsec_ and 24 to 64 bytes in base64. Make one: echo \"whsec_$(openssl rand -base64 32)\"."
     }
   }

@@ -48,6 +48,39 @@ export const environment = (world) =>
       assert.deepEqual(members, [undefined, ['ada']]);
     });
 
+    test('what a workspace may cost, which placement comes first, and that it tells, is said as it was declared', () => {
+      for (const name of ['lifecycle', 'reaper']) {
+        const declared = JSON.parse(String(world.plain.planned(name).env.WORKSPACES));
+        const said = declared.map((/** @type {any} */ { spot, budget, notify }) => ({ spot, budget, notify }));
+        assert.deepEqual(said, [
+          { spot: 'last', budget: { monthly_usd: 50, per_user_usd: 20, when_used_up: 'next_idle' }, notify: true },
+          { spot: undefined, budget: undefined, notify: undefined },
+        ], name);
+      }
+    });
+
+    test('lifecycle alone is told where, and takes it', async () => {
+      const { plain } = world;
+      for (const name of ['auth', 'reaper']) assert.equal(plain.planned(name).env.WEBHOOKS, undefined, name);
+      const { env, secrets } = plain.planned('lifecycle');
+      assert.equal(secrets.WEBHOOKS, 'pilotlight-webhooks');
+      const { main, ...others } = JSON.parse(String(env.WEBHOOKS));
+      assert.deepEqual([Object.keys(main).sort(), main.shape, others], [['secret', 'shape', 'url'], 'slack', {}]);
+      const known = await told('lifecycle', env);
+      assert.ok(![...known.values()].some(({ value }) => value.includes(main.secret) || value.includes(new URL(main.url).pathname)));
+    });
+
+    test('a workspace that tells, and has no webhook, would be refused; and the other way round', async () => {
+      const { env } = world.plain.planned('lifecycle');
+      const { main } = JSON.parse(String(env.WEBHOOKS));
+      for (const webhooks of [{}, { main, small: main }, { main: { ...main, shape: 'teams' } }]) {
+        const changed = { ...env, WEBHOOKS: JSON.stringify(webhooks) };
+        const { failed, stderr } = await controlPlane(['check-config', 'lifecycle'], { env: changed });
+        assert.ok(failed && stderr.includes('WEBHOOKS'), `${Object.keys(webhooks)}: ${stderr}`);
+        assert.ok(!stderr.includes(main.secret), 'the secret is repeated');
+      }
+    });
+
     test('a wrong workspace would be refused', async () => {
       const { env } = world.plain.planned('lifecycle');
       const wrong = JSON.parse(String(env.WORKSPACES));
@@ -63,7 +96,9 @@ export const environment = (world) =>
         const key = String(secrets.values['pilotlight-signing-key']).split('\n')[1] ?? '';
         const hash = JSON.parse(String(secrets.values['pilotlight-users']))[0].hash;
         assert.ok(key.length > 40 && hash.startsWith('$argon2id$'));
-        for (const secret of [key, hash, String(secrets.values['pilotlight-first-password'])]) {
+        const { url, secret: signs } = JSON.parse(String(secrets.values['pilotlight-webhooks'])).main;
+        // And what terraform/tests/terraform.tfvars says, each of which says of itself that it is in no state.
+        for (const secret of [key, hash, String(secrets.values['pilotlight-first-password']), 'in no state', url, signs]) {
           assert.ok(!written.includes(secret), 'a secret is in the state');
         }
       }

@@ -44,6 +44,11 @@ export class Secrets {
     });
   }
 
+  /** These, and another. @param {string} secret @param {string} value */
+  and(secret, value) {
+    return new Secrets({ ...this.values, [secret]: value });
+  }
+
   /** As Terraform is told: a variable for each. */
   get variables() {
     const name = (/** @type {string} */ secret) => secret.replace('pilotlight-', 'TF_VAR_').replaceAll('-', '_');
@@ -196,7 +201,22 @@ const apply = async (copy, surroundings, variables, secrets) => {
   await terraform('init', '-no-color');
   const applied = await terraform('apply', '-auto-approve', ...said);
   const state = await terraform('show', '-json');
-  return new Deployment(JSON.parse(state), applied + state + (await stateFiles(cwd)), secrets);
+  const written = applied + state + (await stateFiles(cwd));
+  const webhooks = await webhooksWritten(cwd, (expression) => run('terraform', ['console', ...said], { cwd, env, input: expression, limitMs: APPLY_WITHIN_MS }));
+  return new Deployment(JSON.parse(state), written, secrets.and('pilotlight-webhooks', webhooks));
+};
+
+/**
+ * What the secret of the webhooks is given, which nothing keeps: so Terraform is asked, after all is made, with a variable
+ * that is no secret any more.
+ * @param {string} folder @param {(expression: string) => Promise<import('./programs.js').Ended>} console
+ */
+const webhooksWritten = async (folder, console) => {
+  await writeFile(join(folder, 'webhooks_override.tf'), 'variable "webhooks" {\n  sensitive = false\n  ephemeral = false\n}\n');
+  const { failed, stdout, stderr } = await console('base64encode(local.webhooks_json)');
+  const said = /^"([A-Za-z0-9+/=]+)"$/m.exec(stdout)?.[1];
+  if (failed || said === undefined) throw new Error(`terraform console:\n${stdout}${stderr}`);
+  return Buffer.from(said, 'base64').toString();
 };
 
 /** @param {string} folder */
