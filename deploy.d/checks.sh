@@ -56,7 +56,8 @@ is yours (or --var-file FILE)"
 read_said() {
   local lines
   lines="$(jq --raw-output '"project \(.project // "")", "region \(.region // "")",
-    (.workspaces // {} | to_entries[] | .key as $id | "disk \($id) \(.value.disk.regional // false)",
+    (.workspaces // {} | to_entries[] | .key as $id |
+      "disk \($id) \(.value.disk.regional // false) \((.value.placements // [])[0].zone) \(.value.disk.snapshot // "-")",
       (.value.placements // [] | to_entries[] | ["placement", $id, "comfyui-\($id)-\("abcdef"[.key:.key + 1])", .value.zone,
         .value.machine_type, .value.accelerator // "-", (.value.spot // false | tostring)] | join(" ")))' <<<"$1")" ||
     fail "workspaces in $VAR_FILE: found another shape than terraform.tfvars.example has"

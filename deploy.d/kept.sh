@@ -40,23 +40,32 @@ Take another project, or --region"
 }
 
 adopt_disks() {
-  local disks id regional found
+  local disks id regional zone snapshot place found
   disks="$(ask "" cloud compute disks list --filter 'name~^comfyui-.*-data$' \
     --format 'csv[no-heading](name,zone.basename(),region.basename())')" || fail "the disks of $PROJECT could not be listed"
-  while read -r id regional; do
+  while read -r id regional zone snapshot; do
     if knows "google_compute_disk.data[\"$id\"]" || knows "google_compute_region_disk.data[\"$id\"]"; then
       continue
     fi
-    found="$(sed --quiet --expression "s#^comfyui-$id-data,\([^,]\+\),\$#false zones/\1#p" \
-      --expression "s#^comfyui-$id-data,,\(.\+\)#true regions/\1#p" <<<"$disks")"
-    [[ -n "$found" ]] || continue
-    # Terraform would make another, and refuse to.
-    [[ "$found" == "$regional "* ]] ||
-      fail "the data disk comfyui-$id-data is there already, in ${found#* }; the workspace $id has disk.regional = \
-$regional. \
-Say the other, or keep it by a snapshot, delete it, and name the snapshot in disk.snapshot"
-    take_in_disk "$id" "$regional" "${found#* }"
+    "$regional" && place="regions/$REGION" || place="zones/$zone"
+    found="$(sed --quiet --expression "s#^comfyui-$id-data,\([^,]\+\),\$#zones/\1#p" \
+      --expression "s#^comfyui-$id-data,,\(.\+\)#regions/\1#p" <<<"$disks")"
+    if [[ -z "$found" ]]; then
+      continue
+    elif [[ $'\n'"$found"$'\n' == *$'\n'"$place"$'\n'* ]]; then
+      take_in_disk "$id" "$regional" "$place"
+    else
+      leave_disk "$id" "${found//$'\n'/ and }" "$place" "$snapshot"
+    fi
   done <<<"$DISKS"
+}
+
+# It is elsewhere, so Terraform would make another: of a snapshot, or an empty one.
+leave_disk() {
+  [[ "$4" != - ]] ||
+    fail "the data disk comfyui-$1-data is there already, in $2; the workspace $1 would have it in $3. Say as it is, or \
+move it by a snapshot (docs/operate.md, Move a disk)"
+  say "the data disk comfyui-$1-data in $2 stays as it is; Terraform makes another in $3 of the snapshot $4"
 }
 
 # Terraform reads no answer of the loop that calls this.

@@ -277,6 +277,17 @@ EXPECTED
   [[ "$(commands | grep --extended-regexp --max-count 1 'terraform (import|apply)')" == *import* && "$stderr" == *"the database (default) is there already"* ]]
 }
 
+@test "a disk that is moved by a snapshot is left as it is, and the one that is in its place is taken in" {
+  has disks $'comfyui-main-data,us-central1-b,\ncomfyui-big-data,us-central1-b,\ncomfyui-big-data,,us-central1'
+  has_workspaces '{"main": {"disk": {"snapshot": "main-moves"}, "placements": [{"zone": "us-central1-a", "machine_type": "g2-standard-4"}]},
+    "big": {"disk": {"regional": true, "snapshot": "big-moves"}, "placements": [{"zone": "us-central1-b", "machine_type": "g2-standard-4"}]}}'
+  goes_well --yes
+  [[ "$stderr" == *"the data disk comfyui-main-data in zones/us-central1-b stays as it is; Terraform makes another in zones/us-central1-a of the snapshot main-moves"* ]]
+  diff <(commands | grep 'terraform import' | cut --delimiter ' ' --fields 7-) - <<'EXPECTED'
+'google_compute_region_disk.data["big"]' projects/some-project/regions/us-central1/disks/comfyui-big-data
+EXPECTED
+}
+
 @test "what is in the state is not taken in" {
   is_deployed
   has databases "(default),DATASTORE_MODE,eur3"
@@ -290,7 +301,9 @@ EXPECTED
   fails "a default database already, DATASTORE_MODE in eur3; expected none, or FIRESTORE_NATIVE in us-central1"
   has databases "other,DATASTORE_MODE,eur3"
   has disks "comfyui-main-data,,us-central1"
-  fails "the data disk comfyui-main-data is there already, in regions/us-central1; the workspace main has disk.regional = false"
+  fails "the data disk comfyui-main-data is there already, in regions/us-central1; the workspace main would have it in zones/us-central1-a"
+  has disks "comfyui-main-data,us-central1-b,"
+  fails "the data disk comfyui-main-data is there already, in zones/us-central1-b; the workspace main would have it in zones/us-central1-a"
   [[ "$(count 'terraform \(import\|apply\)')" == 0 ]]
 }
 
