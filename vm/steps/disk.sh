@@ -25,6 +25,8 @@ SAMPLE_BYTES=$((256 * 1024))
 RESERVED_PERCENT=1
 # Whose all of it is but the certificates.
 DISK_OWNER=comfyui
+# But what waits in ComfyUI's queue, which the gateway keeps (steps/gateway.sh adds its user).
+QUEUE_OWNER=pilotlight
 DISK_LABEL=pilotlight
 
 # Nothing on it is a device or gains rights; the files' last access is nobody's business; a broken file system must not
@@ -255,6 +257,7 @@ make_directories() {
   directory comfyui "$DISK_OWNER" 0755
   directory comfyui-versions "$DISK_OWNER" 0755
   directory certificates root 0700
+  directory queue "$QUEUE_OWNER" 0700
 }
 
 # directory NAME OWNER MODE

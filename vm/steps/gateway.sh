@@ -47,6 +47,8 @@ write_gateway_environment() {
   gateway_setting HARD_SECONDS "$HARD_SECONDS"
   gateway_setting PILOTLIGHT_CLOCK "$PILOTLIGHT_CLOCK"
   gateway_setting BOOT_FILE "${STATE#"$ROOT"}/boot.json"
+  # On the data disk, which is mounted later (steps/disk.sh); until then the gateway finds no such folder.
+  gateway_setting KEPT_QUEUE_DIR "${DATA#"$ROOT"}/queue"
   gateway_setting NVML_LIBRARY "libnvidia-ml.so.1"
   gateway_setting POWEROFF_COMMAND "touch /run/pilotlight-gateway/poweroff"
   chmod 0644 "$new"

@@ -18,7 +18,7 @@ setup() {
   source "$REPO/vm/steps/disk.sh"
   DATA_DISK=""
   DISK_WITHIN=1
-  DISK_OWNER=games
+  DISK_OWNER=games QUEUE_OWNER=man
   NEARLY_FULL_GIB=0
 }
 
@@ -71,6 +71,7 @@ boot() {
   run --separate-stderr bash -c 'set -euo pipefail
     source "$REPO/vm/startup.sh"; source "$REPO/vm/steps/disk.sh"
     CONTROL_AUDIENCE="" DATA_DISK="'"$DATA_DISK"'" DISK_WITHIN="'"$DISK_WITHIN"'" DISK_OWNER="'"$DISK_OWNER"'"
+    QUEUE_OWNER="'"$QUEUE_OWNER"'"
     NEARLY_FULL_GIB="'"$NEARLY_FULL_GIB"'"
     mount_data_disk'
 }
@@ -126,6 +127,7 @@ keeps_its_files() {
     [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight/$folder")" == "games 755" ]]
   done
   [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight/certificates")" == "root 700" ]]
+  [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight/queue")" == "man 700" ]]
   [[ "$(told .step)" == mounting_disk && "$(told .detail)" == *"are free" ]]
 }
 
@@ -518,8 +520,10 @@ refuses_without_disk() {
   ln -s "$BATS_TEST_TMPDIR/victim" "$ROOT/mnt/pilotlight/comfyui/link"
   chown -R -h 4321:4321 "$ROOT/mnt/pilotlight/comfyui"
   chown 4321 "$BATS_TEST_TMPDIR/victim"
-  touch "$ROOT/mnt/pilotlight/comfyui/of-root"
+  touch "$ROOT/mnt/pilotlight/comfyui/of-root" "$ROOT/mnt/pilotlight/queue/queue.json"
+  chown -R 4322:4322 "$ROOT/mnt/pilotlight/queue"
   mounts
+  [[ "$(stat --format '%U %a' "$ROOT/mnt/pilotlight/queue" "$ROOT/mnt/pilotlight/queue/queue.json")" == "man 700"$'\n'"man 644" ]]
   [[ "$(stat --format %U "$ROOT/mnt/pilotlight/comfyui/old")" == games ]]
   [[ "$(stat --format %U "$ROOT/mnt/pilotlight/comfyui/of-root")" == root ]]
   [[ "$(stat --format %u "$BATS_TEST_TMPDIR/victim")" == 4321 ]]

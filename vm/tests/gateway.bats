@@ -48,6 +48,7 @@ forget_calls() {
   [ "$(setting TOKEN_ISSUER)" = pilotlight-2 ]
   [ "$(setting HARD_SECONDS)" = 43200 ]
   [ "$(setting BOOT_FILE)" = /run/pilotlight/boot.json ]
+  [ "$(setting KEPT_QUEUE_DIR)" = /mnt/pilotlight/queue ]
   [ "$(setting NVML_LIBRARY)" = libnvidia-ml.so.1 ]
   [ "$(setting POWEROFF_COMMAND)" = "touch /run/pilotlight-gateway/poweroff" ]
 }
@@ -61,6 +62,17 @@ forget_calls() {
   run env --ignore-environment bash -c 'set -a; source "$1"; exec "$2" --check-control' bash "$ETC/gateway.env" "$gateway"
   [ "$status" -eq 1 ]
   [[ "$output" == "lifecycle gives no answer: asking the metadata server for an identity token"* ]]
+}
+
+@test "the gateway may write where it keeps the queue, in the folder that the disk has for it" {
+  start_gateway
+  local folder
+  folder="$(setting KEPT_QUEUE_DIR)"
+  grep --fixed-strings --line-regexp "ReadWritePaths=-$folder" "$ROOT/etc/systemd/system/pilotlight-gateway.service"
+  grep --fixed-strings --line-regexp "User=$(sed --quiet 's/^QUEUE_OWNER=//p' "$REPO/vm/steps/disk.sh")" \
+    "$ROOT/etc/systemd/system/pilotlight-gateway.service"
+  # Not on the boot disk, before the data disk is there.
+  [ ! -e "$ROOT$folder" ]
 }
 
 @test "what is empty is left to the gateway" {

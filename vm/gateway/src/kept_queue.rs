@@ -210,7 +210,7 @@ impl<'a> Keeper<'a> {
             let Some(left) = self.left(found, run).await? else { return Ok(false) };
             tracing::info!(prompts = left.prompts.len(), first_run = left.run, "an interrupted run has left prompts");
             self.kept = left.prompts.len();
-            self.gateway.kept.on_shelf(move |shelf| shelf.keep_left(&left, queue, putting_back)).await?;
+            self.gateway.kept.on_shelf(move |shelf| shelf.keep_left(&left, putting_back)).await?;
         }
         let Found { queue, putting_back, sent, .. } = self.found.take().unwrap_or_default();
         self.file = queue.filter(|queue| queue.run == run).map(|queue| (run, ids(&queue.prompts)));
@@ -255,6 +255,11 @@ impl<'a> Keeper<'a> {
             self.preemption_seen |= news;
         }
         Ok(())
+    }
+
+    /// The file of the queue is this run's, and no longer what another has left.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.file.is_some()
     }
 
     /// What ComfyUI has in its queue; `None` when it does not say.

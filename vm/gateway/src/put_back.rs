@@ -62,7 +62,7 @@ impl PuttingBack {
 impl Keeper<'_> {
     /// Puts back what is kept, if somebody has agreed, or goes on with it.
     pub(crate) async fn put_back(&mut self, run: RunNumber) -> anyhow::Result<()> {
-        if !self.may_send(run) || !self.begin().await? {
+        if !self.may_send(run) || !self.is_followed() || !self.begin().await? {
             return Ok(());
         }
         let Some(mut known) = self.known().await? else { return Ok(()) };

@@ -113,18 +113,15 @@ impl Shelf {
         if queue.prompts.is_empty() { self.remove(QUEUE) } else { self.write(QUEUE, queue) }
     }
 
-    /// What other runs have left is kept from now on: what was kept before, and what is in the files named. Done again, it
-    /// changes nothing.
-    pub(crate) fn keep_left(&self, left: &Kept, of_the_queue: bool, of_putting_back: bool) -> anyhow::Result<()> {
+    /// What other runs have left is kept from now on, what they were putting back with it. Done again, it changes nothing:
+    /// their queue's file is there until this run's is written.
+    pub(crate) fn keep_left(&self, left: &Kept, were_putting_back: bool) -> anyhow::Result<()> {
         if left.prompts.is_empty() {
             self.remove(KEPT)?
         } else {
             self.write(KEPT, left)?
         }
-        if of_the_queue {
-            self.remove(QUEUE)?;
-        }
-        if of_putting_back { self.end_putting_back() } else { Ok(()) }
+        if were_putting_back { self.end_putting_back() } else { Ok(()) }
     }
 
     /// What is kept is being put back from now on.
@@ -164,7 +161,7 @@ impl Shelf {
         let Some(mut left) = self.read::<Kept>(PUTTING_BACK)? else { return Ok(()) };
         let sent = self.read::<Sent>(SENT)?.map_or(0, |sent| sent.next + 1);
         left.prompts.drain(..sent.min(left.prompts.len()));
-        self.keep_left(&left, false, true)
+        self.keep_left(&left, true)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -55,7 +55,7 @@ fn a_damaged_file_is_set_aside_and_the_others_are_read() {
 #[test]
 fn what_nobody_wants_for_long_is_removed_and_the_queue_is_not() {
     let (folder, shelf) = shelf();
-    shelf.keep_left(&kept(2, &["a", "b"]), true, true).unwrap();
+    shelf.keep_left(&kept(2, &["a", "b"]), true).unwrap();
     shelf.keep_refused(2, NOW, kept(2, &["c"]).prompts.remove(0)).unwrap();
     shelf.keep_queue(&kept(3, &["d"])).unwrap();
     assert_eq!(shelf.remove_old(NOW).unwrap(), 2);
@@ -68,7 +68,7 @@ fn what_nobody_wants_for_long_is_removed_and_the_queue_is_not() {
 fn how_far_an_earlier_putting_back_was_is_not_taken_for_this_one_s() {
     let (_folder, shelf) = shelf();
     shelf.will_send(Sent { run: 3, next: 7 }).unwrap();
-    shelf.keep_left(&kept(2, &["a"]), true, false).unwrap();
+    shelf.keep_left(&kept(2, &["a"]), false).unwrap();
     assert_eq!(ids(shelf.begin_putting_back().unwrap()), ["a"]);
     let found = shelf.look(LONG_AGO).unwrap();
     assert_eq!((found.sent, found.kept.is_none()), (None, true));
@@ -78,7 +78,7 @@ fn how_far_an_earlier_putting_back_was_is_not_taken_for_this_one_s() {
 #[test]
 fn a_run_that_ends_in_order_leaves_only_what_was_not_put_back_yet() {
     let (folder, shelf) = shelf();
-    shelf.keep_left(&kept(2, &["a", "b", "c"]), true, true).unwrap();
+    shelf.keep_left(&kept(2, &["a", "b", "c"]), true).unwrap();
     shelf.begin_putting_back().unwrap();
     shelf.will_send(Sent { run: 3, next: 1 }).unwrap();
     shelf.keep_queue(&kept(3, &["x", "a"])).unwrap();

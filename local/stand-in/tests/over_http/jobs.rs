@@ -3,6 +3,7 @@
 use crate::stage::{Stage, blur_graph, long_graph, types};
 use serde_json::{Value, json};
 use stand_in::Options;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_job_is_told_to_its_submitter_from_start_to_end() {

@@ -6,6 +6,8 @@ mod comfyui;
 mod control_plane;
 mod entering;
 mod heartbeats;
+mod kept_queue;
+mod kept_queue_falls;
 mod last_resort;
 mod our_pages;
 mod proxying;
