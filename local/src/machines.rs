@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use compute_emulator::{InstanceFacts, Machines};
 use nix::sys::signal::Signal;
 use platform::clock::Clock;
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +67,8 @@ pub(crate) struct VmSettings {
     pub(crate) log_filter: String,
     /// What each VM is, where that is neither a gateway nor a ComfyUI of ours.
     pub(crate) program: Option<VmProgram>,
+    /// The data disks' files, a folder for each disk: it outlives each VM, and is found by the one that has the disk.
+    pub(crate) data_disks: Arc<TempDir>,
     /// Port of the gateway of each instance.
     pub(crate) gateway_ports: HashMap<String, u16>,
     /// Port of the ComfyUI of each instance.
@@ -103,6 +107,12 @@ impl VmSettings {
             .env("PILOTLIGHT_CLOCK", &self.clock_setting)
             .env("LOG_FORMAT", "human")
             .env("RUST_LOG", &self.log_filter);
+        if let Some(disk) = facts.disks.first() {
+            // As the startup script makes it, which here there is none of.
+            let folder = self.data_disks.path().join(disk).join("queue");
+            std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+            command.env("KEPT_QUEUE_DIR", folder);
+        }
         process_group::spawn(command)
     }
 

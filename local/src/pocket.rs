@@ -14,6 +14,7 @@ use domain::{Seconds, Workspace};
 use platform::clock::{Clock, ScaledClock, SystemClock};
 use platform::queue::{MemoryTopic, Subscription, TokenMint};
 use service::Limits;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{broadcast, mpsc};
@@ -94,6 +95,7 @@ impl Pocket {
             clock_setting: clock_setting.clone(),
             speed: args.speed,
             log_filter: args.log_filter.clone(),
+            data_disks: Arc::new(TempDir::with_prefix("pilotlight-disks-").context("making a folder for the data disks")?),
             gateway_ports,
             comfyui_ports: held_comfyuis.ports()?,
         };
