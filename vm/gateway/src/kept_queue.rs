@@ -29,7 +29,8 @@ use crate::shelf::{Found, Kept, Shelf};
 const KEPT_FOR: Seconds = Seconds::hours(7 * 24);
 /// What is too old is looked for this often. Policy time.
 const OLD_LOOKED_FOR_EVERY: Seconds = Seconds::hours(1);
-/// ComfyUI's one thread is busy while it writes its queue out: after an answer it has this many times as long for itself.
+/// ComfyUI does nothing else while it writes its queue out (65 ms a megabyte on two busy cores), and the data disk is
+/// ComfyUI's too: after either, they have this many times as long for themselves.
 const REST_FACTOR: u32 = 20;
 const REST_MAX: Duration = Duration::from_secs(60);
 /// The machine goes down all the same, whatever the disk does.
@@ -176,11 +177,12 @@ impl<'a> Keeper<'a> {
         let run = self.gateway.orders().run.or_else(|| self.file.as_ref().map(|(run, _)| *run));
         self.look(run).await?;
         let remaining = self.gateway.kept.shared(|shared| shared.remaining);
-        let (Some(run), Some(remaining)) = (run, remaining) else { return Ok(()) };
+        let news = self.gateway.preempted() && !self.preemption_seen;
+        let Some(run) = run.filter(|_| remaining.is_some() || news) else { return Ok(()) };
         if !self.settled && !self.settle(run).await? {
             return Ok(());
         }
-        self.follow(run, remaining).await?;
+        self.follow(run, remaining, news).await?;
         self.put_back(run).await
     }
 
@@ -242,9 +244,9 @@ impl<'a> Keeper<'a> {
     }
 
     /// The file of the queue says what ComfyUI's says.
-    async fn follow(&mut self, run: RunNumber, remaining: u64) -> anyhow::Result<()> {
-        let news = self.gateway.preempted() && !self.preemption_seen;
-        if remaining == 0 && !news {
+    async fn follow(&mut self, run: RunNumber, remaining: Option<u64>, news: bool) -> anyhow::Result<()> {
+        // At Google's notice there may be no later: whatever the last answer was, ComfyUI is asked.
+        if remaining == Some(0) && !news {
             return self.keep_queue(run, Vec::new()).await;
         }
         if !news && self.rest_until.is_some_and(|until| Instant::now() < until) {
@@ -257,6 +259,11 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
+    fn rest(&mut self, took: Duration) {
+        let until = Instant::now() + took.saturating_mul(REST_FACTOR).min(REST_MAX);
+        self.rest_until = self.rest_until.max(Some(until));
+    }
+
     /// The file of the queue is this run's, and no longer what another has left.
     pub(crate) fn is_followed(&self) -> bool {
         self.file.is_some()
@@ -266,8 +273,7 @@ impl<'a> Keeper<'a> {
     pub(crate) async fn queue(&mut self) -> anyhow::Result<Option<Vec<Prompt>>> {
         let asked = Instant::now();
         let answer = self.gateway.upstream.queue().await;
-        let rest = asked.elapsed().saturating_mul(REST_FACTOR).min(REST_MAX);
-        self.rest_until = Some(Instant::now() + rest);
+        self.rest(asked.elapsed());
         let Some(answer) = answer? else { return Ok(None) };
         // Megabytes of it may take longer than others should wait.
         let read =
@@ -299,7 +305,9 @@ impl<'a> Keeper<'a> {
             return Ok(());
         }
         let queue = Kept::new(run, self.gateway.clock.now(), prompts);
+        let begun = Instant::now();
         self.gateway.kept.on_shelf(move |shelf| shelf.keep_queue(&queue)).await?;
+        self.rest(begun.elapsed());
         self.file = Some((run, ids));
         Ok(())
     }

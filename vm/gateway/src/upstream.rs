@@ -29,6 +29,8 @@ const POLL_WITHIN: Duration = Duration::from_secs(5);
 const POLL_BYTES_MAX: usize = 64 * 1024;
 /// The queue with its graphs. More than is kept, so that what is left out can be counted.
 const QUEUE_BYTES_MAX: usize = 2 * crate::queued::BYTES_MAX;
+/// Python writes some fifteen megabytes of it a second, where two cores have much else to do.
+const QUEUE_WITHIN: Duration = Duration::from_secs(10);
 /// ComfyUI looks a prompt through before it takes it, and for files and models that it names.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(60);
 /// Of what ComfyUI says of a refusal, for the log.
@@ -135,7 +137,7 @@ impl Upstream {
 
     /// How many jobs run or wait; `None` when ComfyUI does not say.
     pub(crate) async fn queue_remaining(&self) -> Option<u64> {
-        let answer = self.get("/prompt", POLL_BYTES_MAX).await.ok()??;
+        let answer = self.get("/prompt", POLL_BYTES_MAX, POLL_WITHIN).await.ok()??;
         Some(serde_json::from_slice::<Prompt>(&answer).ok()?.exec_info.queue_remaining)
     }
 
@@ -144,7 +146,7 @@ impl Upstream {
     /// # Errors
     /// When it is longer than anybody reads.
     pub(crate) async fn queue(&self) -> anyhow::Result<Option<Bytes>> {
-        let answer = self.get("/queue", QUEUE_BYTES_MAX).await;
+        let answer = self.get("/queue", QUEUE_BYTES_MAX, QUEUE_WITHIN).await;
         answer.map_err(|TooLong| anyhow::anyhow!("ComfyUI's queue is longer than {QUEUE_BYTES_MAX} bytes"))
     }
 
@@ -152,7 +154,7 @@ impl Upstream {
     pub(crate) async fn has_ended(&self, id: &str) -> Option<bool> {
         let mut path = url::Url::parse("http://comfyui/history").ok()?;
         path.path_segments_mut().ok()?.push(id);
-        match self.get(path.path(), POLL_BYTES_MAX).await {
+        match self.get(path.path(), POLL_BYTES_MAX, POLL_WITHIN).await {
             Ok(answer) => {
                 let ended: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(&answer?).ok()?;
                 Some(ended.contains_key(id))
@@ -186,7 +188,7 @@ impl Upstream {
         Ok(if status.is_client_error() && !later { Submitted::Refused(reason) } else { Submitted::Unclear(reason) })
     }
 
-    async fn get(&self, path: &str, bytes_max: usize) -> Result<Option<Bytes>, TooLong> {
+    async fn get(&self, path: &str, bytes_max: usize, within: Duration) -> Result<Option<Bytes>, TooLong> {
         let request = path.parse().ok().and_then(|path| self.uri(path));
         let Some(Ok(request)) = request.map(|uri| Request::get(uri).body(Upload::none())) else { return Ok(None) };
         let answer = async {
@@ -200,7 +202,7 @@ impl Upstream {
                 Err(_) => Ok(None),
             }
         };
-        tokio::time::timeout(POLL_WITHIN, answer).await.unwrap_or(Ok(None))
+        tokio::time::timeout(within, answer).await.unwrap_or(Ok(None))
     }
 }
 

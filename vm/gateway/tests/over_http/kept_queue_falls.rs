@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,6 +15,9 @@ use tokio::sync::Notify;
 use crate::kept_queue::{comfyui, five_jobs, gone, ids, interrupted, kept, run, setup, submit, tells, until};
 use crate::world::{SOON, begin};
 
+/// Less than an id in doubt is looked for.
+const LATE_BY: Duration = Duration::from_secs(1);
+
 /// What the way to ComfyUI does to the prompt that it stops at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stops {
@@ -21,6 +25,8 @@ enum Stops {
     Before,
     /// It arrives, and no answer comes back.
     After,
+    /// It arrives a while after the gateway has fallen.
+    Late,
 }
 
 /// A way to ComfyUI that stops at the third prompt.
@@ -48,13 +54,22 @@ async fn pass(State(way): State<Arc<Way>>, method: Method, uri: Uri, body: Bytes
     let stops_here = is_prompt && way.prompts.fetch_add(1, Ordering::SeqCst) == 2;
     if stops_here && way.stops == Stops::Before {
         way.stopped.notify_one();
-        std::future::pending().await
+        return std::future::pending().await;
+    }
+    if stops_here && way.stops == Stops::Late {
+        let late = way.http.request(method, format!("{}{uri}", way.upstream)).body(body);
+        tokio::spawn(async move {
+            tokio::time::sleep(LATE_BY).await;
+            late.send().await.unwrap();
+        });
+        way.stopped.notify_one();
+        return std::future::pending().await;
     }
     let asked = way.http.request(method, format!("{}{uri}", way.upstream)).body(body).send().await.unwrap();
     let answer = (asked.status(), asked.bytes().await.unwrap());
     if stops_here {
         way.stopped.notify_one();
-        std::future::pending().await
+        return std::future::pending().await;
     }
     answer
 }
@@ -71,11 +86,11 @@ async fn falls(disk: &Path, stops: Stops) -> String {
 
 #[tokio::test]
 async fn a_gateway_that_falls_in_the_middle_neither_repeats_one_nor_loses_one() {
-    for stops in [Stops::Before, Stops::After] {
+    for stops in [Stops::Before, Stops::After, Stops::Late] {
         let disk = tempfile::tempdir().unwrap();
         let jobs = interrupted(disk.path()).await;
         let upstream = falls(disk.path(), stops).await;
-        assert_eq!(ids(&upstream).await.len(), if stops == Stops::Before { 2 } else { 3 });
+        assert_eq!(ids(&upstream).await.len(), if stops == Stops::After { 3 } else { 2 });
         // The agreement was for all of it.
         let world = run(disk.path(), &upstream, 4, false).await;
         until("all is put back", async || ids(&upstream).await == jobs).await;
