@@ -4,8 +4,10 @@
  * @import { State, Surroundings, View } from './types.js'
  */
 import { mountCard } from './card-view.js';
+import { mountCare } from './care-view.js';
 import { Controller } from './controller.js';
 import { byId, setAttribute, setText, show } from './dom.js';
+import { mountHistoryOpener } from './history-opener.js';
 import { mountList } from './list-view.js';
 import { mountNotices } from './notice-view.js';
 import { mountOpen } from './open-view.js';
@@ -59,6 +61,8 @@ const signIn = mountSignIn(controller.sessions);
 const list = mountList(controller);
 const card = mountCard(controller);
 const open = mountOpen(controller);
+const care = mountCare(controller);
+const history = mountHistoryOpener(controller);
 
 const sections = {
   'loading': byId('loading', HTMLElement),
@@ -129,6 +133,8 @@ function draw(state) {
     card.update(known, user, state.pending, monotonicNow);
     open.update(state, screen, known, user, monotonicNow);
   }
+  care.update(screen === 'card' || screen === 'open' ? screen : null, known, user, state.pending, monotonicNow);
+  history.update(user ? known : null);
   open.updateFrame(state, known?.view ?? null);
   const now = known ? policyNow(known, monotonicNow) : 0;
   const shownView = user && known ? known.view : null;

@@ -5,9 +5,12 @@
  * @import { Controller } from './controller.js'
  */
 import { byId, part, setAttribute, setOffer, setOrHide, setRows, setText, show } from './dom.js';
+import { mountFailure } from './failure-view.js';
 import { money } from './format.js';
+import { mountKeepTrying, mountWalk } from './walk-view.js';
+import { isWaiting } from './walk-logic.js';
 import { bootPercent, bootRows, flamesLit, offer, policyNow } from './workspace-logic.js';
-import { bootClock, bootLabel, bootNote, explanation, facts, failureDetail, headline, lastStopWords, retryWords } from './workspace-words.js';
+import { bootClock, bootLabel, bootNote, explanation, facts, headline, lastStopWords } from './workspace-words.js';
 
 const STATE_WORDS = { done: ', done', current: ', under way', to_come: ', to come' };
 
@@ -30,7 +33,7 @@ const mountBoot = () => {
   const clock = byId('boot-clock', HTMLElement);
   /** @param {View} view @param {number} now */
   return (view, now) => {
-    const shown = view.phase === 'Placing' || view.phase === 'Booting';
+    const shown = (view.phase === 'Placing' || view.phase === 'Booting') && !isWaiting(view);
     show(root, shown);
     if (!shown) return;
     const percent = bootPercent(view.boot);
@@ -46,21 +49,6 @@ const mountBoot = () => {
     });
     setOrHide(detail, view.boot?.detail ?? '');
     setOrHide(clock, bootClock(view, now));
-  };
-};
-
-const mountFailure = () => {
-  const root = byId('failure', HTMLElement);
-  const [title, hint, retry, detail] = ['title', 'hint', 'retry', 'detail'].map((name) => byId(`failure-${name}`, HTMLElement));
-  /** @param {View} view @param {number} now */
-  return (view, now) => {
-    const { failure } = view;
-    show(root, failure !== null);
-    if (!failure || !title || !hint || !retry || !detail) return;
-    setText(title, `${failure.title.replace(/\.$/, '')}.`);
-    setOrHide(hint, failure.hint ?? '');
-    setOrHide(retry, retryWords(view, now));
-    setOrHide(detail, failureDetail(failure));
   };
 };
 
@@ -98,7 +86,8 @@ export const mountCard = (controller) => {
   const price = byId('price', HTMLElement);
   const reason = byId('reason', HTMLElement);
   const drawFacts = factRows(byId('facts', HTMLElement));
-  const [drawBoot, drawFailure, drawLastStop] = [mountBoot(), mountFailure(), mountLastStop()];
+  const [drawBoot, drawFailure, drawLastStop] = [mountBoot(), mountFailure(controller), mountLastStop()];
+  const [drawWalk, drawKeepTrying] = [mountWalk(), mountKeepTrying(controller)];
 
   start.addEventListener('click', () => void controller.start());
 
@@ -117,7 +106,9 @@ export const mountCard = (controller) => {
       setOrHide(price, priceWords(view));
       setOrHide(reason, startOffer.reason || stopOffer.reason);
       drawBoot(view, now);
-      drawFailure(view, now);
+      drawFailure(view, user, pending, now);
+      drawWalk(view, now);
+      drawKeepTrying(view, user, pending, now);
       drawLastStop(view, now);
       drawFacts(facts(view, now));
     },

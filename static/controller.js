@@ -227,7 +227,7 @@ export class Controller {
   }
 
   /**
-   * @param {'start'|'stop'|'extend'|'keep-alive'|'ticket'} what @param {unknown} [body] @param {AbortSignal} [signal]
+   * @param {'start'|'stop'|'extend'|'keep-alive'|'ticket'|'preferences'|'move-disk'} what @param {unknown} [body] @param {AbortSignal} [signal]
    * @returns {Promise<Answer>}
    */
   async tell(what, body, signal) {
@@ -273,8 +273,10 @@ export class Controller {
     }
   }
 
-  start() {
-    return this.#do('start', () => this.tell('start'));
+  /** @param {number} [keepTryingMinutes] How long to go on when all zones are dry; a plain start gives up at once. */
+  start(keepTryingMinutes) {
+    const body = keepTryingMinutes === undefined ? undefined : { keep_trying_minutes: keepTryingMinutes };
+    return this.#do('start', () => this.tell('start', body));
   }
 
   stop() {
@@ -295,6 +297,16 @@ export class Controller {
       const kept = answer.kind === 'ok' && isView(answer.body) && answer.body.phase === 'Ready';
       return kept || answer.kind === 'unreachable' ? answer : this.tell('start');
     });
+  }
+
+  /** @param {boolean} restoreQueue */
+  prefer(restoreQueue) {
+    return this.#do('prefer', () => this.tell('preferences', { restore_queue: restoreQueue }));
+  }
+
+  /** @param {string} lostZone A zone that somebody vouches for being gone. */
+  moveDisk(lostZone) {
+    return this.#do('move-disk', () => this.tell('move-disk', { lost_zone: lostZone }));
   }
 
   openInTab() {
@@ -344,6 +356,12 @@ export class Controller {
     this.#asking = null;
     this.draw();
     this.askSoon();
+  }
+
+  /** @param {Problem} problem Of a part of the page, to be told like one of a deed. */
+  notify(problem) {
+    this.state.notice = problem;
+    this.draw();
   }
 
   dismissNotice() {

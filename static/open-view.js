@@ -62,7 +62,8 @@ const mountStop = (controller) => {
     // A job that ends meanwhile leaves the question open: it must not vanish under somebody's pointer.
     if (dialog.open && !offered.enabled) dialog.close();
     setOffer(button, offered, pending !== null);
-    setText(button, pending === 'stop' ? 'Stopping…' : 'Stop');
+    const rest = view.phase === 'Placing' && view.keep_trying ? 'Cancel' : 'Stop';
+    setText(button, pending === 'stop' ? 'Stopping…' : rest);
   };
 };
 

@@ -9,7 +9,8 @@
 /** @typedef {'Stopped'|'Placing'|'Booting'|'Ready'|'Draining'|'Stopping'|'Failed'} Phase */
 /** @typedef {'Queue'|'Traffic'|'Gpu'|'Person'} Signal */
 /** @typedef {'admin'|'user'|'viewer'} Role */
-/** @typedef {'Idle'|'NeverOpened'|'User'|'HardLimit'|'Silent'|'Preempted'|'MachineStopped'|'StartFailed'} StopReason */
+/** @typedef {'Idle'|'NeverOpened'|'User'|'HardLimit'|'Silent'|'Preempted'|'HostError'|'Budget'|'MachineStopped'|'StartFailed'} StopReason */
+/** @typedef {'trying'|'dry'|'timed_out'|'up'|'preempted'} Outcome */
 
 /**
  * @typedef {object} Placement
@@ -55,6 +56,35 @@
  * @property {string|null} [hint]
  * @property {string|null} [detail] What was said by whoever refused.
  * @property {string|null} [retry_at]
+ * @property {string|null} [url] Where to do something about it.
+ * @property {boolean} [can_keep_trying] Whether asking again and again may help.
+ */
+
+/**
+ * One placement that was asked for.
+ * @typedef {object} Attempt
+ * @property {string} instance
+ * @property {string} zone
+ * @property {boolean} spot
+ * @property {string} at
+ * @property {Outcome} outcome
+ */
+
+/**
+ * A start that goes on when all zones are dry.
+ * @typedef {object} KeepTrying
+ * @property {string} until
+ * @property {string|null} next_at While it waits between two rounds.
+ * @property {number} rounds Those in which all were dry.
+ */
+
+/**
+ * @typedef {object} Budget
+ * @property {number} monthly_usd
+ * @property {number} spent_usd
+ * @property {number} percent
+ * @property {boolean} used_up
+ * @property {'next_idle'|'hard_limit'} when_used_up
  */
 
 /**
@@ -83,6 +113,31 @@
  * @property {number} [clock_rate] Policy seconds per real second: 1 in production.
  * @property {{idle_minutes: number, arrival_minutes: number, hard_minutes: number}|null} [limits]
  * @property {boolean} [opened] Whether anybody has opened this run's ComfyUI.
+ * @property {Attempt[]} [walk] This run's tries, oldest first.
+ * @property {KeepTrying|null} [keep_trying]
+ * @property {number} [restarts] After interruptions, in a row.
+ * @property {boolean} [restore_queue] Whether prompts that waited are put back after an interruption.
+ * @property {number} [kept_prompts] How many of them lie on the disk.
+ * @property {{regional: boolean, zones: string[]}|null} [disk]
+ * @property {Budget|null} [budget]
+ */
+
+/**
+ * One run of the history.
+ * @typedef {object} Run
+ * @property {number} run
+ * @property {string} started_at
+ * @property {string|null} [ready_at]
+ * @property {string} ended_at
+ * @property {StopReason} reason
+ * @property {string|null} [failure] As the domain names it: `StockOut`.
+ * @property {string|null} [instance]
+ * @property {string|null} [zone]
+ * @property {number} billed_seconds
+ * @property {number} cost_usd
+ * @property {Attempt[]} [walk]
+ * @property {string|null} [started_by]
+ * @property {number|null} [restart_of]
  */
 
 /**
@@ -124,7 +179,7 @@
  * @property {number} receivedAt
  */
 
-/** @typedef {'start'|'stop'|'extend'|'keep-running'|'open-tab'} Deed */
+/** @typedef {'start'|'stop'|'extend'|'keep-running'|'open-tab'|'prefer'|'move-disk'} Deed */
 
 /**
  * @typedef {object} Trouble

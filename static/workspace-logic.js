@@ -113,11 +113,16 @@ export const offer = (deed, view, user) => {
     'extend': isUp(view),
     'keep-running': view.phase === 'Draining',
     'open-tab': isUp(view),
+    'prefer': true,
+    'move-disk': view.phase === 'Failed' && view.failure?.code === 'zone_gone' && user.role === 'admin',
   }[deed];
   if (!shown) return { shown, enabled: false, reason: '' };
   if (!canAct(user)) return { shown, enabled: false, reason: WATCH_ONLY };
   if (deed === 'start' && view.phase === 'Stopping') {
     return { shown, enabled: false, reason: 'It can be started again as soon as it has stopped.' };
+  }
+  if (deed === 'extend' && view.budget?.used_up && user.role !== 'admin') {
+    return { shown, enabled: false, reason: 'This month’s budget is used up.' };
   }
   if (deed === 'keep-running' && drainsAtHardLimit(view)) {
     return { shown, enabled: false, reason: 'Nothing moves the longest time a run may take; start it again afterwards.' };

@@ -5,6 +5,10 @@
  * @import { BootRow } from './workspace-logic.js'
  */
 import { ago, calendarDay, clockTime, duration, gpuName, left, limit, money, precise } from './format.js';
+import { budgetWords } from './care-words.js';
+import { isUp } from './frame-logic.js';
+import { isWaiting } from './walk-logic.js';
+import { interruptionWords, walkAnnouncement } from './walk-words.js';
 import { bootRows, drainsAtHardLimit, isActiveNow, secondsSince, secondsUntil } from './workspace-logic.js';
 
 /** @type {Record<Signal, string>} */
@@ -40,7 +44,7 @@ export const headline = (view) => {
     case 'Stopped':
       return `${view.title} is off`;
     case 'Placing':
-      return `Finding a GPU for ${view.title}`;
+      return isWaiting(view) ? `Waiting for a GPU for ${view.title}` : `Finding a GPU for ${view.title}`;
     case 'Booting':
       return `${view.title} is starting`;
     case 'Ready':
@@ -66,7 +70,9 @@ export const explanation = (view) => {
     case 'Stopped':
       return 'The GPU machine is off and not billed. Your models, outputs and custom nodes are safe on its disk.';
     case 'Placing':
-      return 'Google Cloud is asked for a machine. When one place has none to give, the next is tried by itself.';
+      return isWaiting(view)
+        ? 'Google Cloud had no machine to give in any zone. It is asked again by itself, also while this page is closed.'
+        : 'Google Cloud is asked for a machine. When one place has none to give, the next is tried by itself.';
     case 'Booting':
       return `ComfyUI opens here as soon as it is up.${arrivalWords(view)}`;
     case 'Ready':
@@ -85,6 +91,9 @@ export const explanation = (view) => {
 /** @param {View} view */
 const endingWords = (view) => (view.ending ? ` ${STOP_REASONS[view.ending]?.(view) ?? ''}`.trimEnd() : '');
 
+/** @param {StopReason} reason @param {View} view */
+export const stopReasonWords = (reason, view) => STOP_REASONS[reason]?.(view) ?? `(${reason})`;
+
 /** Why it is about to stop. @param {View} view */
 export const drainWords = (view) => {
   if (drainsAtHardLimit(view)) {
@@ -92,6 +101,7 @@ export const drainWords = (view) => {
       ? `It has been on for ${limit(view.limits.hard_minutes)}, the longest a run may take.`
       : 'It has reached the longest time a run may take.';
   }
+  if (view.ending === 'Budget') return 'This month’s budget is used up, and nobody is using it.';
   if (view.opened === false) return 'Nobody has opened it since it started.';
   return view.limits ? `Nobody has used it for ${limit(view.limits.idle_minutes)}.` : 'Nobody has used it for a while.';
 };
@@ -134,6 +144,8 @@ const STOP_REASONS = {
     `because it had been on for ${view.limits ? limit(view.limits.hard_minutes) : 'as long as it may'}, the longest a run may take`,
   Silent: () => 'because the machine had stopped answering',
   Preempted: () => 'because Google took the spot machine back',
+  HostError: () => 'because Google’s computer under it broke down',
+  Budget: () => 'because this month’s budget was used up',
   MachineStopped: () => 'because the machine itself was stopped, not from this page',
   StartFailed: () => 'because it could not be started',
 };
@@ -145,7 +157,7 @@ const STOP_REASONS = {
 export const lastStopWords = (view, stop, now) => {
   const since = secondsSince(stop.at, now);
   const when = since === null ? '' : ` ${ago(since)}`;
-  const why = STOP_REASONS[stop.reason]?.(view) ?? `(${stop.reason})`;
+  const why = stopReasonWords(stop.reason, view);
   const signal = stop.signal && ['Idle', 'Silent', 'HardLimit'].includes(stop.reason);
   return {
     why: `It stopped${when} ${why}.`,
@@ -193,7 +205,7 @@ export const facts = (view, now) => {
     ['Machine', placement && `${placement.machine_type}${placement.spot ? ', spot' : ''}`],
     ['Price', placement && priceWords(placement)],
     ['This run', view.run > 0 && isOn(view) && typeof cost?.run_usd === 'number' && runCost(view)],
-    ['This month', typeof cost?.month_usd === 'number' && money(cost.month_usd)],
+    ['This month', monthWords(view)],
     ['Unused, it stops after', limits && limit(limits.idle_minutes)],
     hard ? ['At the latest', hard] : ['At the latest after', limits && limit(limits.hard_minutes)],
   ];
@@ -205,6 +217,13 @@ const priceWords = ({ usd_per_hour, price_date }) => {
   if (typeof usd_per_hour !== 'number') return '';
   const day = calendarDay(price_date);
   return `${money(usd_per_hour)} per hour${day ? ` (list price of ${day})` : ''}`;
+};
+
+/** Where the card has a meter of the budget, it is not said twice. @param {View} view */
+const monthWords = (view) => {
+  const { budget, cost } = view;
+  if (budget) return isUp(view) ? budgetWords(budget) : '';
+  return typeof cost?.month_usd === 'number' ? money(cost.month_usd) : '';
 };
 
 /** @param {View} view */
@@ -250,6 +269,8 @@ export const becauseWords = (view, now) => {
  * @param {View|null} before @param {View} after @param {number} now
  */
 export const announcement = (before, after, now) => {
+  const restarted = before?.id === after.id && (after.restarts ?? 0) > (before.restarts ?? 0);
+  if (restarted && interruptionWords(after, now)) return interruptionWords(after, now);
   if (before && before.id === after.id && before.phase === after.phase) return stepAnnouncement(before, after, now);
   switch (after.phase) {
     case 'Ready':
@@ -269,6 +290,8 @@ export const announcement = (before, after, now) => {
 
 /** @param {View} before @param {View} after @param {number} now */
 const stepAnnouncement = (before, after, now) => {
+  const walked = walkAnnouncement(before, after, now);
+  if (walked) return walked;
   if (!after.boot || before.boot?.step === after.boot.step) return '';
   const row = bootRows(after, now).find(({ state }) => state === 'current');
   return row ? `${bootLabel(row)}.` : '';

@@ -13,7 +13,9 @@ const BYTES_MAX = 60_000;
 /** Ids that the browser tests, and the views, hold on to. */
 const HOOKS = [
   'sign-in', 'password', 'user', 'sign-in-button', 'start', 'stop', 'keep-running', 'extend', 'open-tab', 'boot-steps',
-  'failure', 'last-stop', 'live', 'offline',
+  'failure', 'last-stop', 'live', 'offline', 'walk', 'walk-rows', 'waiting', 'interruption', 'keep-trying',
+  'keep-trying-start', 'keep-trying-for', 'failure-link', 'move-disk', 'confirm-move', 'budget', 'disk-note',
+  'restore-queue', 'kept', 'put-back', 'history', 'history-of-card', 'history-of-panel',
 ];
 
 const files = readdirSync(FOLDER);
@@ -30,6 +32,9 @@ const reach = (name, seen = new Set()) => {
   for (const next of matches(code, /from '\.\/([^']+)'/g)) reach(next, seen);
   return seen;
 };
+
+/** What is loaded when it is first asked for. */
+const onDemand = [...reach('app.js')].flatMap((name) => matches(text(name), /[^{]import\('\.\/([^']+)'\)\./g));
 
 test('the page fits its budget, compressed', () => {
   const served = ['index.html', 'style.css', 'favicon.svg', ...reach('app.js')];
@@ -48,7 +53,17 @@ test('only pages, styles, modules and icons are served', () => {
 test('every module that runs is preloaded, and nothing else is', () => {
   const needed = [...reach('app.js')].filter((name) => name !== 'app.js').sort();
   assert.deepEqual(matches(html, /rel="modulepreload" href="([^"]+)"/g).sort(), needed);
-  assert.deepEqual(modules.filter((name) => !reach('app.js').has(name)), ['types.js']);
+});
+
+test('what is only for the history comes with it, and no module is left over', () => {
+  assert.deepEqual(onDemand, ['history-view.js']);
+  const later = new Set(onDemand.flatMap((name) => [...reach(name)]));
+  const early = reach('app.js');
+  assert.deepEqual([...later].filter((name) => !early.has(name)).sort(), [
+    'history-keeper.js', 'history-logic.js', 'history-view.js', 'history-words.js',
+  ]);
+  assert.deepEqual(modules.filter((name) => !early.has(name) && !later.has(name)), ['types.js']);
+  assert.doesNotMatch(html, /history\.css/);
 });
 
 test('nothing inline: no scripts, styles or handlers in the page', () => {
