@@ -1,23 +1,24 @@
 /**
- * Puts the page together: the browser's side of `Surroundings`, the views, and one `draw` that shows the state.
+ * Puts the page together: the browser's side of `Surroundings`, the views, and one `draw` that shows the state. What only
+ * somebody signed in sees comes later.
  *
- * @import { State, Surroundings, View } from './types.js'
+ * @import { Problem, State, Surroundings } from './types.js'
  */
-import { mountCard } from './card-view.js';
-import { mountCare } from './care-view.js';
 import { Controller } from './controller.js';
 import { byId, setAttribute, setText, show } from './dom.js';
-import { mountHistoryOpener } from './history-opener.js';
-import { mountList } from './list-view.js';
 import { mountNotices } from './notice-view.js';
-import { mountOpen } from './open-view.js';
 import { STORAGE_KEY } from './session-keeper.js';
 import { mountSignIn } from './sign-in-view.js';
-import { policyNow, screenOf, selectedKnown } from './workspace-logic.js';
-import { announcement, documentTitle } from './workspace-words.js';
+import { screenOf, selectedKnown } from './workspace-logic.js';
 
 /** Clocks on the page move this often, while it is visible. */
 const TICK_MS = 500;
+
+/** What could not be loaded is asked for again no sooner than this. */
+const LOAD_AGAIN_MS = 5_000;
+
+/** @type {Problem} */
+const NOT_LOADED = { code: 'not_loaded', title: 'A part of the page could not be loaded', hint: 'Check your connection and reload the page.' };
 
 const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel'];
 
@@ -58,11 +59,6 @@ const selectedFromAddress = () => {
 const controller = new Controller(browser(), (state) => draw(state));
 
 const signIn = mountSignIn(controller.sessions);
-const list = mountList(controller);
-const card = mountCard(controller);
-const open = mountOpen(controller);
-const care = mountCare(controller);
-const history = mountHistoryOpener(controller);
 
 const sections = {
   'loading': byId('loading', HTMLElement),
@@ -75,22 +71,33 @@ const bar = byId('bar', HTMLElement);
 const account = byId('account', HTMLElement);
 const who = byId('who', HTMLElement);
 const live = byId('live', HTMLElement);
-const notices = mountNotices(controller, () => navigator.onLine, (words) => setText(live, words));
+const say = (/** @type {string} */ words) => setText(live, words);
+const notices = mountNotices(controller, () => navigator.onLine, say);
+
+/** @type {ReturnType<import('./inside.js').mountInside>|null} */
+let inside = null;
+let loadAt = -Infinity;
+
+/** Loads what is inside as soon as somebody signs in, while the server thinks about the password. @param {State} state */
+const loadInside = async (state) => {
+  const wanted = state.session !== null || state.signIn.busy;
+  if (inside !== null || !wanted || performance.now() < loadAt) return;
+  loadAt = Infinity;
+  const loaded = await import('./inside.js').catch(() => null);
+  if (loaded === null) {
+    loadAt = performance.now() + LOAD_AGAIN_MS;
+    controller.notify(NOT_LOADED);
+    return;
+  }
+  inside = loaded.mountInside(controller, say);
+  controller.draw();
+};
 
 /** Where the focus goes when what had it has gone. */
 const landings = { 'loading': null, 'sign-in': 'password', 'list': 'list-title', 'card': 'headline', 'open': 'bar-phase' };
 
 /** @type {ReturnType<typeof screenOf>|null} */
 let lastScreen = null;
-/** @type {View|null} */
-let lastView = null;
-
-/** Says what has changed to those who do not see it. @param {View|null} view @param {number} now */
-const announce = (view, now) => {
-  const said = view && (lastView?.id === view.id ? lastView : null) !== view ? announcement(lastView, view, now) : '';
-  if (said) setText(live, said);
-  lastView = view;
-};
 
 /** @param {ReturnType<typeof screenOf>} screen @param {Element|null} before */
 const keepFocus = (screen, before) => {
@@ -119,28 +126,15 @@ const drawAccount = (state, screen) => {
 function draw(state) {
   const before = document.activeElement;
   const monotonicNow = performance.now();
-  const screen = screenOf(state);
-  const known = selectedKnown(state);
-  const user = state.session?.user;
+  void loadInside(state);
+  const screen = inside === null && state.session !== null ? 'loading' : screenOf(state);
   setAttribute(document.body, 'data-screen', screen);
   for (const [name, section] of Object.entries(sections)) show(section, name === screen);
   show(bar, screen === 'open');
   drawAccount(state, screen);
   signIn.update(state, monotonicNow);
-  list.update(state, monotonicNow);
   notices.update(state, monotonicNow);
-  if (known && user && (screen === 'card' || screen === 'open')) {
-    card.update(known, user, state.pending, monotonicNow);
-    open.update(state, screen, known, user, monotonicNow);
-  }
-  care.update(screen === 'card' || screen === 'open' ? screen : null, known, user, state.pending, monotonicNow);
-  history.update(user ? known : null);
-  open.updateFrame(state, known?.view ?? null);
-  const now = known ? policyNow(known, monotonicNow) : 0;
-  const shownView = user && known ? known.view : null;
-  announce(shownView, now);
-  const title = documentTitle(shownView, now);
-  if (document.title !== title) document.title = title;
+  inside?.update(state, screen, selectedKnown(state), monotonicNow);
   keepFocus(screen, before);
   lastScreen = screen;
 }

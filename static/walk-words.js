@@ -18,7 +18,7 @@ const OUTCOMES = {
 };
 
 /** @type {Record<string, string>} */
-const CHOICES = { '60': '1 hour', '240': '4 hours', '720': '12 hours', 'morning': 'until tomorrow 9:00' };
+const CHOICES = { '60': 'for 1 hour', '240': 'for 4 hours', '720': 'for 12 hours', 'morning': 'until tomorrow 9:00' };
 
 /** @param {Attempt} attempt */
 export const kindWords = ({ spot }) => (spot ? 'Spot' : 'standard');
