@@ -79,7 +79,7 @@ const makeTable = (heads, rows, caption) => {
     row.append(...cells);
     body.append(row);
   }
-  table.append(make('caption', caption, 'only-heard'), top, body);
+  table.append(make('caption', caption), top, body);
   return table;
 };
 
@@ -123,7 +123,7 @@ const makeHeat = (table) => {
     }),
   ]);
   const heads = ['Zone', ...Array.from({ length: 24 }, (_, hour) => String(hour))];
-  const label = 'Tries that got no machine, of all tries, by zone and hour of the day';
+  const label = 'Tries that got no machine / all tries, by zone and hour of the day';
   const made = makeTable(heads, rows, label);
   made.id = 'history-heat';
   return makeScroller(made, label);

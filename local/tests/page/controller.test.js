@@ -235,6 +235,42 @@ test('Keep running needs no start when the keep-alive was enough, and the banner
   assert.ok(world.controller.state.keptUntil > world.now);
 });
 
+test('a plain start says nothing, one that keeps trying says for how long', async () => {
+  const world = await begun();
+  await world.controller.start();
+  assert.equal(world.asked.at(-1).body, undefined);
+  await world.controller.start(240);
+  assert.deepEqual(world.asked.at(-1).body, { keep_trying_minutes: 240 });
+});
+
+test('a start that the budget refuses is told with what can be done', async () => {
+  const world = await begun();
+  const refused = { title: 'This month’s budget is used up', code: 'budget_used_up', detail: '$50.10 of $50.', hint: 'Ask an admin.' };
+  world.script = ({ path }) => (path.endsWith('/start') ? answer(409, refused) : undefined);
+  await world.controller.start();
+  const { code, detail, hint } = world.controller.state.notice;
+  assert.deepEqual([code, detail, hint], ['budget_used_up', '$50.10 of $50.', 'Ask an admin.']);
+});
+
+test('a preference is told, and the answer is what is true', async () => {
+  const world = await begun();
+  world.script = ({ path, body }) => (path.endsWith('/preferences') ? answer(200, viewOf(body)) : undefined);
+  world.heard();
+  await world.controller.prefer(true);
+  assert.deepEqual(world.asked[0].body, { restore_queue: true });
+  assert.deepEqual(world.heard(), ['POST workspaces/main/preferences']);
+  assert.equal(world.controller.state.known[0].view.restore_queue, true);
+});
+
+test('moving the disk names the zone that is gone', async () => {
+  const world = await begun();
+  world.script = ({ path }) => (path.endsWith('/move-disk') ? refusal(409, 'nothing_to_move') : undefined);
+  world.heard();
+  await world.controller.moveDisk('us-central1-a');
+  assert.deepEqual(world.asked[0].body, { lost_zone: 'us-central1-a' });
+  assert.equal(world.controller.state.notice.code, 'nothing_to_move');
+});
+
 test('extending sends the minutes', async () => {
   const world = await begun({ view: readyView() });
   await world.controller.extend(60);

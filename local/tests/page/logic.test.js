@@ -140,6 +140,22 @@ test('a viewer sees each button, and why it cannot be pressed', () => {
   assert.match(refused.reason, /viewer/);
 });
 
+test('only an admin moves a disk, and only away from a zone that is gone', () => {
+  const gone = viewOf({ phase: 'Failed', failure: { code: 'zone_gone', title: 'gone' } });
+  const dry = viewOf({ phase: 'Failed', failure: { code: 'stock_out', title: 'dry' } });
+  assert.equal(offer('move-disk', gone, ADMIN).enabled, true);
+  assert.equal(offer('move-disk', gone, { name: 'una', role: 'user' }).shown, false);
+  assert.equal(offer('move-disk', dry, ADMIN).shown, false);
+});
+
+test('with the budget used up nobody but an admin extends', () => {
+  const view = readyView({ budget: { monthly_usd: 50, spent_usd: 50, percent: 100, used_up: true, when_used_up: 'next_idle' } });
+  const refused = offer('extend', view, { name: 'una', role: 'user' });
+  assert.equal(refused.enabled, false);
+  assert.match(refused.reason, /budget/);
+  assert.equal(offer('extend', view, ADMIN).enabled, true);
+});
+
 test('the hard limit is not to be kept from', () => {
   const drain = (ending) => offer('keep-running', readyView({ phase: 'Draining', ending }), ADMIN);
   assert.equal(drain('HardLimit').enabled, false);

@@ -19,7 +19,7 @@ import {
 } from '../../../static/workspace-words.js';
 import { BOOT_STEPS } from '../../../static/workspace-logic.js';
 
-const REASONS = ['Idle', 'NeverOpened', 'User', 'HardLimit', 'Silent', 'Preempted', 'MachineStopped', 'StartFailed'];
+const REASONS = ['Idle', 'NeverOpened', 'User', 'HardLimit', 'Silent', 'Preempted', 'HostError', 'Budget', 'MachineStopped', 'StartFailed'];
 const stop = (changes = {}) => ({
   reason: 'Idle',
   at: '2026-11-22T15:00:00Z',
@@ -78,6 +78,7 @@ test('the drain counts down and says why', () => {
   assert.equal(drainTitle(view({ drain_ends_at: null }), EPOCH), 'ComfyUI stops soon');
   assert.equal(drainWords(view()), 'Nobody has used it for 30 minutes.');
   assert.equal(drainWords(view({ opened: false })), 'Nobody has opened it since it started.');
+  assert.equal(drainWords(view({ ending: 'Budget' })), 'This month’s budget is used up, and nobody is using it.');
   assert.equal(drainWords(view({ ending: 'HardLimit' })), 'It has been on for 12 hours, the longest a run may take.');
 });
 
@@ -116,6 +117,14 @@ test('the price is told with the day of its list, where that is known', () => {
   assert.deepEqual(price({}), { term: 'Price', value: '$0.71 per hour (list price of 30 July 2026)' });
   assert.deepEqual(price({ price_date: null }), { term: 'Price', value: '$0.71 per hour' });
   assert.equal(price({ usd_per_hour: null })?.term, 'This month');
+});
+
+test('a budget is told once: by the card’s meter, or among the facts of a run', () => {
+  const budget = { monthly_usd: 50, spent_usd: 41.2, percent: 82, used_up: false, when_used_up: 'next_idle' };
+  const month = (view) => facts(view, EPOCH).find(({ term }) => term === 'This month')?.value;
+  assert.equal(month(viewOf({ budget })), undefined);
+  assert.equal(month(readyView({ budget })), '$41.20 of $50, 82 %');
+  assert.equal(month(viewOf({ budget: null })), '$12.40');
 });
 
 test('facts leave out what is unknown', () => {
