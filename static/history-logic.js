@@ -105,7 +105,7 @@ export const stockOuts = (runs) => {
   /** @type {Map<string, Tally[]>} */
   const zones = new Map();
   for (const attempt of runs.flatMap(({ walk }) => walk ?? [])) {
-    if (attempt.outcome === 'trying' || !isMoment(attempt.at)) continue;
+    if (attempt.outcome === 'trying') continue;
     const hours = zones.get(attempt.zone) ?? Array.from({ length: 24 }, () => ({ tries: 0, dry: 0 }));
     zones.set(attempt.zone, hours);
     const tally = hours[new Date(attempt.at).getHours()];

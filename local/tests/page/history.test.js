@@ -101,6 +101,10 @@ test('the lesson names the zone and the hours that are dry most surely', () => {
   assert.equal(lessonWords(stockOuts(runs)), 'us-central1-a was dry in 7 of 9 tries between 14 and 18 o’clock.');
 });
 
+test('nine of ten teach more than four of four', () => {
+  assert.match(lessonWords(stockOuts([tries('a', 3, 4, 0), tries('b', 12, 9, 1)])), /^b was dry in 9 of 10 tries between 12 and 13 /);
+});
+
 test('a window may lie over midnight, and ends at 24', () => {
   assert.match(lessonWords(stockOuts([tries('a', 23, 3, 0), tries('a', 0, 3, 0)])), /6 of 6 tries between 23 and 1 o’clock/);
   assert.match(lessonWords(stockOuts([tries('a', 23, 5, 0)])), /between 23 and 24 o’clock/);
@@ -165,7 +169,7 @@ const keeperOf = async (count, script = () => undefined) => {
     return answer(200, { runs: page, next: rest.length > page.length ? page.at(-1).run : null });
   };
   world.heard();
-  const keeper = new HistoryKeeper(world.controller, () => void world.drawn++);
+  const keeper = new HistoryKeeper(world.controller, (history) => void (world.shown = history));
   return { world, keeper };
 };
 
@@ -225,11 +229,11 @@ test('what is no history is said to be not understood, and being out of reach is
 
 test('of two histories opened one after the other, the later stays', async () => {
   const held = [];
-  const { keeper } = await keeperOf(3, ({ path }) => (path.includes('/main/') ? new Promise((resolve) => held.push(resolve)) : undefined));
+  const { world, keeper } = await keeperOf(3, ({ path }) => (path.includes('/main/') ? new Promise((resolve) => held.push(resolve)) : undefined));
   const first = keeper.open('main', NOW);
   await keeper.open('video', NOW);
   held[0](answer(200, { runs: [run({ run: 99 })], next: null }));
   await first;
-  assert.equal(keeper.history.workspace, 'video');
-  assert.deepEqual(keeper.history.runs.map((each) => each.run), [3, 2, 1]);
+  assert.equal(world.shown.workspace, 'video');
+  assert.deepEqual(world.shown.runs.map((each) => each.run), [3, 2, 1]);
 });
