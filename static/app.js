@@ -90,6 +90,7 @@ const loadInside = async (state) => {
     return;
   }
   inside = loaded.mountInside(controller, say);
+  if (controller.state.notice === NOT_LOADED) controller.state.notice = null;
   controller.draw();
 };
 

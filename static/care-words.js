@@ -56,7 +56,7 @@ export const keptWords = ({ kept_prompts, restore_queue }, user) => {
   if (kept === 0) return { words: '', asks: false };
   const were = `${plural(kept, 'prompt')} ${kept === 1 ? 'was' : 'were'} waiting when the machine was taken back.`;
   if (!restore_queue) return { words: were, asks: canAct(user) };
-  return { words: `${were} ${kept === 1 ? 'It is' : 'They are'} put back into the queue as soon as ComfyUI is up.`, asks: false };
+  return { words: `${were} ${kept === 1 ? 'It is' : 'They are'} put back into the queue once ComfyUI is up.`, asks: false };
 };
 
 /**

@@ -147,20 +147,19 @@ const makeSkeleton = (place) => {
   said.full.id = 'history-full';
   const [charts, table, list] = [make('div', '', 'charts'), make('div'), make('ol')];
   list.id = 'history-runs';
+  list.tabIndex = -1;
   const more = document.createElement('button');
   more.type = 'button';
   more.id = 'history-more';
-  const sections = [
-    [make('h3', 'The last 30 days'), said.chart, charts],
-    [make('h3', 'When zones were dry'), said.lesson, table],
-    [make('h3', 'Runs'), list, said.full],
-  ].map((parts) => {
-    const section = make('section');
-    section.append(...parts);
-    return section;
-  });
-  place.replaceChildren(...sections, said.problem, more);
-  return { said, charts, table, list, more, sections };
+  const section = (/** @type {Node[]} */ ...parts) => {
+    const made = make('section');
+    made.append(...parts);
+    return made;
+  };
+  const sums = [section(make('h3', 'The last 30 days'), said.chart, charts), section(make('h3', 'When zones were dry'), said.lesson, table)];
+  const runs = section(make('h3', 'Runs'), list, said.full);
+  place.replaceChildren(...sums, runs, said.problem, more);
+  return { said, charts, table, list, more, sums, runs };
 };
 
 /**
@@ -178,7 +177,8 @@ export const mountHistory = (controller, place) => {
     const { view, now } = shown;
     const [days, table] = [byDay(history.runs, now), stockOuts(history.runs)];
     place.setAttribute('aria-busy', String(history.busy));
-    for (const section of parts.sections) show(section, history.pages > 0);
+    parts.sums.forEach((section) => show(section, history.runs.length > 0));
+    show(parts.runs, history.pages > 0);
     setText(parts.said.chart, chartWords(days));
     parts.charts.replaceChildren(
       makeChart('hours', 'Hours', days, ({ seconds }) => seconds, hoursWords),
@@ -191,7 +191,10 @@ export const mountHistory = (controller, place) => {
     setOrHide(parts.said.full, history.runs.length === 0 ? 'There has been no run yet.' : keeper.isFull() ? 'There are older runs than this page shows.' : '');
     const { problem } = history;
     setOrHide(parts.said.problem, problem ? [`${problem.title}.`, problemSentence(problem)].join(' ').trim() : '');
-    show(parts.more, history.busy || problem !== null || keeper.hasMore());
+    const offersMore = history.busy || problem !== null || keeper.hasMore();
+    // The last page has come: what had the focus goes, and the runs take it.
+    if (!offersMore && document.activeElement === parts.more) parts.list.focus({ preventScroll: true });
+    show(parts.more, offersMore);
     parts.more.setAttribute('aria-disabled', String(history.busy));
     setText(parts.more, history.busy ? 'One moment…' : problem ? 'Try again' : 'Show older runs');
   };
