@@ -114,7 +114,7 @@ async fn what_is_taken_has_arrived_once_as_it_was_given(harness: &impl NotifierH
 }
 
 async fn what_was_not_taken_may_be_sent_again_as_the_same_event(harness: &impl NotifierHarness) {
-    for (status, wait) in [(500, None), (502, None), (503, Some(7)), (429, Some(30)), (429, None)] {
+    for (status, wait) in [(500, None), (501, None), (503, Some(7)), (429, Some(30)), (429, None)] {
         harness.answer_next(Answer::Status(status, wait));
         let failed = send(harness, "evt_main_1_1").await;
         let Err(NotifyError::NotDelivered { why, retry_after }) = failed else { panic!("{status}: {failed:?}") };

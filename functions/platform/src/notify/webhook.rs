@@ -96,6 +96,9 @@ fn judge(status: StatusCode, headers: &HeaderMap, sent_at: Timestamp) -> Result<
     let not_now = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     if status.is_success() {
         Ok(())
+    } else if matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+        // Whoever stands before the receiver has passed it on, and does not know what became of it.
+        Err(NotifyError::InDoubt { why: format!("answered {status}") })
     } else if not_now || status.is_server_error() {
         Err(NotifyError::NotDelivered { why: format!("answered {status}"), retry_after: retry_after(headers, sent_at) })
     } else if status.is_redirection() {

@@ -157,6 +157,9 @@ fn a_status_says_whether_it_may_be_sent_again() {
     for again in [408, 429, 500, 503, 599] {
         assert!(matches!(judged(again), Err(NotifyError::NotDelivered { .. })), "{again}");
     }
+    for doubt in [502, 504] {
+        assert!(matches!(judged(doubt), Err(NotifyError::InDoubt { .. })), "{doubt}");
+    }
     for never in [300, 304, 308, 400, 401, 404, 409, 410, 422, 431, 499] {
         assert!(matches!(judged(never), Err(NotifyError::Refused { .. })), "{never}");
     }
