@@ -77,17 +77,8 @@ export const zoneGoneWords = (view, user) => {
     : 'An admin who knows that nothing there writes to the disk any more can have it moved without asking that zone.';
 };
 
-/**
- * The zone that is gone: the one that the failure names. Null where it names none, or several: then the admin must.
- * @param {View} view
- */
-export const lostZone = (view) => {
-  const { failure, disk, placement, walk } = view;
-  const said = [failure?.title, failure?.detail, failure?.hint].join(' ').split(/[^\w-]+/);
-  const zones = new Set([...(disk?.zones ?? []), ...(walk ?? []).map(({ zone }) => zone), ...(placement ? [placement.zone] : [])]);
-  const named = [...zones].filter((zone) => said.includes(zone));
-  return named.length === 1 ? named[0] ?? null : null;
-};
+/** The zone that is gone; null where the failure names none. @param {View} view */
+export const lostZone = ({ failure }) => failure?.zone ?? null;
 
 /**
  * Whether what was typed consents to moving the disk away from a zone.

@@ -96,8 +96,11 @@ export const byDay = (runs, now) => {
 
 /** @typedef {{tries: number, dry: number}} Tally */
 
+/** Outcomes that say whether there was a machine. */
+const TOLD = new Set(['dry', 'timed_out', 'up', 'preempted']);
+
 /**
- * Tries by zone and hour of the local day; what is still going on does not count.
+ * Tries by zone and hour of the local day; what was not answered, or refused, says nothing.
  * @param {Run[]} runs
  * @returns {{zone: string, hours: Tally[]}[]} Zones by name, 24 hours each.
  */
@@ -105,7 +108,7 @@ export const stockOuts = (runs) => {
   /** @type {Map<string, Tally[]>} */
   const zones = new Map();
   for (const attempt of runs.flatMap(({ walk }) => walk ?? [])) {
-    if (attempt.outcome === 'trying') continue;
+    if (!TOLD.has(attempt.outcome)) continue;
     const hours = zones.get(attempt.zone) ?? Array.from({ length: 24 }, () => ({ tries: 0, dry: 0 }));
     zones.set(attempt.zone, hours);
     const tally = hours[new Date(attempt.at).getHours()];

@@ -10,7 +10,7 @@
 /** @typedef {'Queue'|'Traffic'|'Gpu'|'Person'} Signal */
 /** @typedef {'admin'|'user'|'viewer'} Role */
 /** @typedef {'Idle'|'NeverOpened'|'User'|'HardLimit'|'Silent'|'Preempted'|'HostError'|'Budget'|'MachineStopped'|'StartFailed'} StopReason */
-/** @typedef {'trying'|'dry'|'timed_out'|'up'|'preempted'} Outcome */
+/** @typedef {'trying'|'dry'|'timed_out'|'up'|'preempted'|'refused'|'given_up'} Outcome */
 
 /**
  * @typedef {object} Placement
@@ -56,6 +56,7 @@
  * @property {string|null} [hint]
  * @property {string|null} [detail] What was said by whoever refused.
  * @property {string|null} [retry_at]
+ * @property {string|null} [zone] Where, if it is in one place.
  * @property {string|null} [url] Where to do something about it.
  * @property {boolean} [can_keep_trying] Whether asking again and again may help.
  */

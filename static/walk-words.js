@@ -15,6 +15,8 @@ const OUTCOMES = {
   timed_out: 'no answer in time',
   up: 'got one',
   preempted: 'taken back by Google',
+  refused: 'refused',
+  given_up: 'given up',
 };
 
 /** @type {Record<string, string>} */

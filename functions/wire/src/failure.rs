@@ -15,6 +15,8 @@ pub struct FailureView {
     pub detail: String,
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub retry_at: Option<Rfc3339>,
+    /// Where it is, if it is in one place; for `zone_gone` the zone that does not answer.
+    pub zone: Option<String>,
     /// Where something can be done about it.
     pub url: Option<String>,
     /// Trying for longer may help.
@@ -105,6 +107,7 @@ fn view(failure: &Failure, code: &str, title: String, hint: String) -> FailureVi
         hint,
         detail: failure.detail.clone(),
         retry_at: failure.retry_at.map(Rfc3339),
+        zone: failure.zone.clone(),
         url: None,
         can_keep_trying: false,
     }

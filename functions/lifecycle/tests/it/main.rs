@@ -6,5 +6,7 @@ mod compute_events;
 mod history;
 mod machines;
 mod members;
+mod notices;
 mod setting;
+mod terms;
 mod worker;

@@ -21,6 +21,8 @@ fn routes() -> Vec<(&'static str, &'static str)> {
 fn body(path: &str) -> Option<Value> {
     match path.rsplit('/').next() {
         Some("extend") => Some(json!({"minutes": 5})),
+        Some("preferences") => Some(json!({"restore_queue": true})),
+        Some("move-disk") => Some(json!({"lost_zone": "us-central1-a"})),
         Some("keep-alive") => Some(json!({"visible": true, "interacted_seconds_ago": 1})),
         _ => None,
     }
@@ -39,7 +41,7 @@ fn of(members: &[&str]) -> Setting {
 #[tokio::test]
 async fn whoever_is_no_member_is_told_at_every_route_what_is_told_of_what_does_not_exist() {
     let setting = of(&["eve", "ADA", "ada "]);
-    assert_eq!(routes().len(), 7, "{:?}", routes());
+    assert_eq!(routes().len(), 9, "{:?}", routes());
     for (method, path) in routes() {
         let answer = ask(&setting, Role::User, method, path, "main").await;
         answer.refused(404, "no_such_workspace");

@@ -17,18 +17,22 @@ use platform::clock::Clock;
 use platform::compute::fake::FakeCompute;
 use platform::identity::keys::SigningKey;
 use platform::identity::{Expected, GOOGLE_ISSUERS, Identity, TokenRefused};
+use platform::notify::MemoryNotifier;
 use platform::queue::Queue;
 use platform::signin::MemorySigninStore;
 use platform::store::{MemoryStore, Save, WorkspaceStore};
 use serde_json::{Value, json};
 use service::{Gate, Limits, OidcGate};
 use tower::ServiceExt;
-use wire::SessionClaims;
+use wire::{SessionClaims, WebhookConfig, WebhookShape};
 
 pub(crate) const VM_EMAIL: &str = "vm@p.iam.gserviceaccount.com";
 pub(crate) const PUSH_EMAIL: &str = "push@p.iam.gserviceaccount.com";
 pub(crate) const AUDIENCE: &str = "https://lifecycle.example.com";
 pub(crate) const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// Signs notices; of nobody.
+const WEBHOOK_SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
 /// Who sleeps on this clock has slept: it leaps, and lets the machines get on meanwhile.
 #[derive(Debug)]
@@ -97,6 +101,7 @@ pub(crate) struct Setting {
     pub(crate) machines: Arc<FakeCompute>,
     pub(crate) clock: Arc<LeapClock>,
     pub(crate) nudges: Arc<Nudges>,
+    pub(crate) notifier: Arc<MemoryNotifier>,
     pub(crate) workspace: Workspace,
 }
 
@@ -161,10 +166,13 @@ impl Setting {
             audience: AUDIENCE.into(),
             emails: vec![email.into()],
         };
+        let notifier = Arc::new(MemoryNotifier::default());
+        let webhook = || WebhookConfig::new("https://hooks.example.com/x", WebhookShape::Json, WEBHOOK_SECRET).unwrap();
+        let webhooks = workspace.policy.notify.then(|| (workspace.id.clone(), webhook())).into_iter().collect();
         let app = App::new(Parts {
-            notifier: Arc::new(platform::notify::MemoryNotifier::default()),
-            webhooks: Default::default(),
-            page: None,
+            notifier: notifier.clone(),
+            webhooks,
+            page: Some("https://page.example.com".into()),
             workspaces: vec![workspace.clone()],
             store: reached,
             queue: nudges.clone(),
@@ -183,7 +191,7 @@ impl Setting {
             project: "p".into(),
         });
         let router = lifecycle::router(app.clone(), Limits::default());
-        Self { app, router, store, machines, clock, nudges, workspace }
+        Self { app, router, store, machines, clock, nudges, notifier, workspace }
     }
 
     pub(crate) async fn record(&self) -> Record {
