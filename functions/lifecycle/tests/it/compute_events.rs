@@ -104,13 +104,23 @@ impl Setting {
     }
 }
 
+/// The run has ended so, and the next is coming up on the other placement where Google has taken its machine.
+fn followed(reason: StopReason) -> (Phase, Option<(RunNumber, StopReason)>) {
+    let taken = matches!(reason, StopReason::Preempted | StopReason::HostError);
+    (if taken { Phase::Booting } else { Phase::Stopped }, Some((1, reason)))
+}
+
+fn stop_calls(setting: &Setting) -> usize {
+    setting.machines.actions().iter().filter(|action| matches!(action, Action::StopInstance { .. })).count()
+}
+
 async fn reason_after(entry: &str, at: Seconds) -> (Phase, Option<(RunNumber, StopReason)>) {
     let setting = Setting::new();
     setting.ready().await;
     setting.clock.leap(at);
     setting.machines.set_status("comfy-a", InstanceStatus::Down);
     setting.told(&read(entry)).await;
-    assert_eq!(setting.machines.actions(), [start("comfy-a")], "nothing is asked of a machine that is down");
+    assert_eq!(stop_calls(&setting), 0, "nothing is asked of a machine that is down");
     let runs = setting.store.runs(&setting.workspace.id, None, 10).await.unwrap();
     assert_eq!(runs.len(), 1, "the run is in the history");
     setting.ended().await
@@ -122,13 +132,13 @@ async fn each_way_in_which_a_machine_goes_ends_its_run_within_one_push_and_says_
     for (entry, reason) in [
         (PREEMPTED, StopReason::Preempted),
         (GUEST_TERMINATE, StopReason::MachineStopped),
-        (HOST_ERROR, StopReason::MachineStopped),
-        (HOST_MAINTENANCE, StopReason::MachineStopped),
+        (HOST_ERROR, StopReason::HostError),
+        (HOST_MAINTENANCE, StopReason::HostError),
         (STOP_OVER, StopReason::MachineStopped),
         (STOP_OVER_BETA, StopReason::MachineStopped),
         (STOP_BEGUN, StopReason::MachineStopped),
     ] {
-        assert_eq!(reason_after(entry, soon).await, (Phase::Stopped, Some((1, reason))), "{entry}");
+        assert_eq!(reason_after(entry, soon).await, followed(reason), "{entry}");
     }
 }
 
@@ -156,7 +166,7 @@ async fn a_machine_that_is_still_stopping_is_waited_for_within_the_push() {
             setting.machines.set_status("comfy-a", InstanceStatus::Down);
         };
         tokio::join!(setting.told(&entry), meanwhile);
-        assert_eq!(setting.ended().await, (Phase::Stopped, Some((1, reason))));
+        assert_eq!(setting.ended().await, followed(reason));
     }
 }
 
@@ -200,12 +210,12 @@ async fn an_event_that_comes_again_changes_nothing() {
         setting.ten_minutes_up().await;
         setting.machines.set_status("comfy-a", InstanceStatus::Down);
         setting.told(&read(entry)).await;
-        let once = setting.record().await;
-        assert_eq!(once.phase, Phase::Stopped);
+        let (once, actions) = (setting.record().await, setting.machines.actions());
+        assert_eq!(once.run, if entry == PREEMPTED { 2 } else { 1 });
         for _ in 0..3 {
             setting.told(&read(entry)).await;
         }
-        assert_eq!((setting.record().await, setting.machines.actions()), (once, vec![start("comfy-a")]));
+        assert_eq!((setting.record().await, setting.machines.actions()), (once, actions));
     }
 }
 
@@ -238,17 +248,21 @@ async fn an_event_while_nothing_has_changed_changes_nothing() {
     let setting = Setting::new();
     setting.ten_minutes_up().await;
     let before = setting.record().await;
-    for entry in ALL.into_iter().filter(|entry| *entry != PREEMPTED) {
+    let words = [
+        (PREEMPTED, StopReason::Preempted),
+        (HOST_ERROR, StopReason::HostError),
+        (HOST_MAINTENANCE, StopReason::HostError),
+    ];
+    for entry in ALL.into_iter().filter(|entry| words.iter().all(|(word, _)| word != entry)) {
         setting.told(&read(entry)).await;
     }
     assert_eq!(setting.record().await, before);
     assert_eq!(setting.machines.actions(), [start("comfy-a")]);
-    setting.told(&read(PREEMPTED)).await;
-    assert_eq!(
-        setting.record().await,
-        Record { ending: Some(StopReason::Preempted), ..before },
-        "a word stops nothing"
-    );
+    for (word, reason) in words {
+        setting.told(&read(word)).await;
+        let noted = Record { ending: Some(reason), ..before.clone() };
+        assert_eq!(setting.record().await, noted, "a word stops nothing");
+    }
 }
 
 #[tokio::test]
@@ -299,7 +313,7 @@ async fn the_projects_number_in_the_path_is_as_good_as_its_name() {
     setting.machines.set_status("comfy-a", InstanceStatus::Down);
     let path = "projects/123456789012/zones/us-central1-a/instances/comfy-a";
     setting.told(&with(PREEMPTED, "/protoPayload/resourceName", path)).await;
-    assert_eq!(setting.ended().await, (Phase::Stopped, Some((1, StopReason::Preempted))));
+    assert_eq!(setting.ended().await, followed(StopReason::Preempted));
 }
 
 #[tokio::test]
@@ -317,7 +331,7 @@ async fn an_entry_without_a_path_is_known_by_its_number() {
         setting.ten_minutes_up().await;
         setting.machines.set_status("comfy-a", InstanceStatus::Down);
         setting.told(&entry).await;
-        assert_eq!(setting.ended().await, (Phase::Stopped, Some((1, StopReason::Preempted))), "{entry}");
+        assert_eq!(setting.ended().await, followed(StopReason::Preempted), "{entry}");
     }
 }
 

@@ -57,7 +57,8 @@ async fn no_capacity_and_an_interruption_are_told_of() {
     }
     setting.ready().await;
     setting.attend().await;
-    let body = json!({"workspace": "main", "run": 2, "comfyui_up": true, "reading": {"state": "idle"}, "preempted": true});
+    let body =
+        json!({"workspace": "main", "run": 2, "comfyui_up": true, "reading": {"state": "idle"}, "preempted": true});
     setting.bear("/vm/heartbeat", &setting.vm("comfy-a", "us-central1-a"), body).await;
     setting.machines.set_status("comfy-a", InstanceStatus::Down);
     setting.attend().await;
@@ -85,7 +86,8 @@ async fn what_was_surely_not_taken_is_sent_again_later_as_the_same_event() {
 
 #[tokio::test]
 async fn what_is_in_doubt_or_refused_is_not_sent_again_and_nothing_is_tried_for_ever() {
-    for failure in [NotifyError::InDoubt { why: "silence".into() }, NotifyError::Refused { why: "answered 410".into() }] {
+    for failure in [NotifyError::InDoubt { why: "silence".into() }, NotifyError::Refused { why: "answered 410".into() }]
+    {
         let setting = notified();
         setting.notifier.fail_next([failure]);
         setting.ready().await;

@@ -113,7 +113,10 @@ async fn a_preempted_run_is_followed_by_another_on_the_next_placement_with_the_d
     assert_eq!((&runs["runs"][0]["reason"], &runs["runs"][0]["started_by"]), (&json!("Preempted"), &json!("ada")));
     assert_eq!(runs["runs"][0]["walk"][0]["outcome"], "preempted");
     let view = setting.ask("GET", MAIN, Role::Viewer, None).await.body;
-    assert_eq!((&view["restarts"], &view["kept_prompts"], &view["restore_queue"]), (&json!(1), &json!(3), &json!(true)));
+    assert_eq!(
+        (&view["restarts"], &view["kept_prompts"], &view["restore_queue"]),
+        (&json!(1), &json!(3), &json!(true))
+    );
     assert_eq!(view["last_stop"]["reason"], "Preempted");
 }
 
@@ -122,7 +125,9 @@ async fn preferences_are_for_those_who_may_use_it_and_say_exactly_one_thing() {
     let setting = Setting::new();
     post(&setting, "preferences", Role::Viewer, json!({"restore_queue": true})).await.refused(403, "role_may_not");
     post(&setting, "preferences", Role::User, json!({})).await.refused(400, "invalid_body");
-    post(&setting, "preferences", Role::User, json!({"restore_queue": true, "more": 1})).await.refused(400, "invalid_body");
+    post(&setting, "preferences", Role::User, json!({"restore_queue": true, "more": 1}))
+        .await
+        .refused(400, "invalid_body");
     let answer = post(&setting, "preferences", Role::User, json!({"restore_queue": true})).await;
     assert_eq!((answer.status, &answer.body["restore_queue"]), (StatusCode::OK, &json!(true)));
 }
@@ -146,7 +151,9 @@ async fn a_disk_in_a_zone_that_does_not_answer_is_not_taken_without_an_admins_wo
     assert_eq!(setting.machines.actions(), []);
     let lost = json!({"lost_zone": "us-central1-a"});
     post(&setting, "move-disk", Role::User, lost.clone()).await.refused(403, "role_may_not");
-    post(&setting, "move-disk", Role::Admin, json!({"lost_zone": "us-central1-b"})).await.refused(409, "nothing_to_move");
+    post(&setting, "move-disk", Role::Admin, json!({"lost_zone": "us-central1-b"}))
+        .await
+        .refused(409, "nothing_to_move");
     assert_eq!(setting.record().await, record, "nothing has come of it");
     let answer = post(&setting, "move-disk", Role::Admin, lost).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
@@ -160,7 +167,9 @@ async fn a_disk_in_a_zone_that_does_not_answer_is_not_taken_without_an_admins_wo
 #[tokio::test]
 async fn a_disk_is_not_moved_by_force_where_nothing_stands_in_its_way() {
     let setting = Setting::new();
-    post(&setting, "move-disk", Role::Admin, json!({"lost_zone": "us-central1-a"})).await.refused(409, "nothing_to_move");
+    post(&setting, "move-disk", Role::Admin, json!({"lost_zone": "us-central1-a"}))
+        .await
+        .refused(409, "nothing_to_move");
 }
 
 #[tokio::test]
