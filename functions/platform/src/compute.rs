@@ -5,6 +5,8 @@ pub mod fake;
 pub mod google;
 #[cfg(feature = "compute")]
 mod google_errors;
+#[cfg(feature = "compute")]
+mod google_looks;
 
 use async_trait::async_trait;
 use domain::{Action, InstanceSeen, OperationError, RunNumber, UpInstance, Workspace, WorkspaceId};

@@ -1,8 +1,8 @@
-//! Compute Engine by Google's own client. What its errors mean stands in `google_errors`.
+//! Compute Engine by Google's own client. What its errors mean stands in `google_errors`, what it shows of an instance in
+//! `google_looks`.
 //!
 //! Nothing is connected before the first call: building the clients takes longer than the rest of a cold start.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -13,20 +13,17 @@ use domain::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use google_cloud_auth::credentials::{self, Credentials};
 use google_cloud_compute_v1::client::{Instances, ZoneOperations};
-use google_cloud_compute_v1::model::instance::Status;
 use google_cloud_compute_v1::model::{AttachedDisk, Instance, Operation};
 use google_cloud_gax::Result as CallResult;
-use google_cloud_gax::error::Error;
 use google_cloud_gax::exponential_backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use google_cloud_gax::options::RequestOptionsBuilder as _;
-use google_cloud_gax::retry_policy::{Aip194Strict, NeverRetry, RetryPolicy, RetryPolicyArg, RetryPolicyExt as _};
-use google_cloud_gax::retry_result::RetryResult;
-use google_cloud_gax::retry_state::RetryState;
+use google_cloud_gax::retry_policy::NeverRetry;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::google_errors::{is_not_found, is_silence, of_call, of_operation};
+use super::google_looks::{Look, is_data_disk, judge, read_policy, seen, unseen, up_instance};
 use super::{CallError, CallRequest, Compute, OperationState, WORKSPACE_LABEL};
 
 /// Name under which an instance knows a disk that we attach: `/dev/disk/by-id/google-pilotlight-data`.
@@ -38,10 +35,6 @@ const LOOKS_AT_ONCE: usize = 8;
 const LIST_PAGE: u32 = 500;
 /// Pages of the list; a project with more instances *of ours* is a fault to look at.
 const LIST_PAGES_MAX: usize = 20;
-/// A read that fails is tried so often.
-const READ_ATTEMPTS_MAX: u32 = 3;
-/// One read with all its attempts.
-const READ_LIMIT: Duration = Duration::from_secs(10);
 /// One attempt at a read or a call.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// A call that is not answered is sent so often, under the same request id.
@@ -256,35 +249,6 @@ impl Compute for GoogleCompute {
     }
 }
 
-/// How a look at one instance went.
-#[derive(Debug)]
-enum Look {
-    Seen(InstanceSeen),
-    Silence(anyhow::Error),
-}
-
-/// A zone is silent where nobody answers for any of its instances while another zone answers. A silence beside an answer
-/// from the same zone, or all around us, is a failed look: it says nothing about a zone.
-fn judge(looks: Vec<Look>, placements: &[Placement]) -> anyhow::Result<Vec<InstanceSeen>> {
-    let looked = looks.iter().zip(placements);
-    let answers = looked.filter(|(look, _)| matches!(look, Look::Seen(_))).map(|(_, place)| place.zone.as_str());
-    let answering: BTreeSet<&str> = answers.collect();
-    let each = looks.into_iter().zip(placements).map(|(look, place)| match look {
-        Look::Seen(seen) => Ok(seen),
-        Look::Silence(error) if answering.is_empty() || answering.contains(place.zone.as_str()) => Err(error),
-        Look::Silence(error) => {
-            tracing::warn!(
-                instance = place.instance,
-                zone = place.zone,
-                error = format!("{error:#}"),
-                "zone is silent"
-            );
-            Ok(unseen(&place.instance, InstanceStatus::Unreachable))
-        }
-    });
-    each.collect()
-}
-
 async fn connect(config: &GoogleComputeConfig) -> anyhow::Result<Clients> {
     let credentials = credentials(config)?;
     let mut instances = Instances::builder().with_credentials(credentials.clone());
@@ -315,20 +279,6 @@ fn credentials(config: &GoogleComputeConfig) -> anyhow::Result<Credentials> {
     builder.build().context("application default credentials")
 }
 
-/// What Google's rule for reads repeats, and every other silence: one of them says nothing about a zone.
-#[derive(Debug)]
-struct RepeatSilence;
-
-impl RetryPolicy for RepeatSilence {
-    fn on_error(&self, state: &RetryState, error: Error) -> RetryResult {
-        if is_silence(&error) { RetryResult::Continue(error) } else { Aip194Strict.on_error(state, error) }
-    }
-}
-
-fn read_policy() -> RetryPolicyArg {
-    RepeatSilence.with_attempt_limit(READ_ATTEMPTS_MAX).with_time_limit(READ_LIMIT).into()
-}
-
 fn backoff() -> ExponentialBackoff {
     let builder = ExponentialBackoffBuilder::new().with_initial_delay(RETRY_AFTER).with_maximum_delay(RETRY_AFTER_MAX);
     builder.clamp()
@@ -340,47 +290,6 @@ fn name_of(operation: Operation) -> Result<String, CallError> {
 
 fn refused(kind: OperationErrorKind, detail: String) -> CallError {
     CallError::Refused(OperationError { kind, detail, zones: Vec::new() })
-}
-
-/// Nothing is known of it but its status.
-fn unseen(instance: &str, status: InstanceStatus) -> InstanceSeen {
-    InstanceSeen { instance: instance.to_owned(), status, instance_id: 0, has_disk: false }
-}
-
-fn seen(name: &str, instance: &Instance, disk: Option<&str>) -> InstanceSeen {
-    InstanceSeen {
-        instance: name.to_owned(),
-        status: status_of(instance),
-        instance_id: instance.id.unwrap_or_default(),
-        has_disk: disk.is_some_and(|disk| instance.disks.iter().any(|attached| is_data_disk(attached, disk))),
-    }
-}
-
-/// The boot disk often bears the instance's name, and is never the data disk.
-fn is_data_disk(attached: &AttachedDisk, disk: &str) -> bool {
-    let name = attached.source.as_deref().and_then(|source| source.rsplit('/').next());
-    attached.boot != Some(true) && name == Some(disk)
-}
-
-/// Google's states are an open list: what we do not know is on its way to somewhere.
-fn status_of(instance: &Instance) -> InstanceStatus {
-    match &instance.status {
-        Some(Status::Running) => InstanceStatus::Running,
-        Some(Status::Pending | Status::Provisioning | Status::Staging) => InstanceStatus::ComingUp,
-        Some(Status::Terminated | Status::Stopped | Status::Suspended) => InstanceStatus::Down,
-        _ => InstanceStatus::InTransition,
-    }
-}
-
-fn up_instance(instance: Instance) -> Option<UpInstance> {
-    if !status_of(&instance).is_up() {
-        return None;
-    }
-    Some(UpInstance {
-        workspace: instance.labels.get(WORKSPACE_LABEL)?.clone(),
-        zone: instance.zone?.rsplit('/').next()?.to_owned(),
-        instance: instance.name?,
-    })
 }
 
 /// A zone's region is what stands before its last dash.

@@ -1,7 +1,7 @@
 //! What goes over the wire, against an endpoint on loopback that answers by a script. The contract is kept against the
 //! emulator, beside the pocket cloud.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::Json;
@@ -11,12 +11,15 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::compute::google_looks::status_of;
 use crate::compute::request_id;
 use crate::contract::compute::compute_contract_workspace;
 
 #[derive(Clone)]
 enum Answer {
     Json(u16, Value),
+    /// A proxy's page.
+    Html(u16),
     Silence,
 }
 
@@ -33,9 +36,12 @@ impl Asked {
     }
 }
 
+type Zones = Arc<Mutex<BTreeMap<&'static str, Answer>>>;
+
 /// Answers one request after another; the last answer of the script is repeated.
 struct Api {
     endpoint: String,
+    zones: Zones,
     asked: Arc<Mutex<Vec<Asked>>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -44,14 +50,22 @@ impl Api {
     async fn answering(script: impl IntoIterator<Item = Answer>) -> Self {
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let zones = Zones::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let router = axum::Router::new().fallback({
-            let asked = asked.clone();
-            move |request: Request| answer(request, asked.clone(), script.clone())
+            let (asked, zones) = (asked.clone(), zones.clone());
+            move |request: Request| answer(request, asked.clone(), script.clone(), zones.clone())
         });
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { endpoint, asked, task }
+        Self { endpoint, zones, asked, task }
+    }
+
+    /// Each zone, by the last letter of its name, always answers the same.
+    async fn of_zones<const N: usize>(answers: [(&'static str, Answer); N]) -> Self {
+        let api = Self::answering([Answer::Html(500)]).await;
+        *api.zones.lock().unwrap() = answers.into_iter().collect();
+        api
     }
 
     fn compute(&self) -> GoogleCompute {
@@ -74,7 +88,12 @@ impl Drop for Api {
     }
 }
 
-async fn answer(request: Request, asked: Arc<Mutex<Vec<Asked>>>, script: Arc<Mutex<VecDeque<Answer>>>) -> Response {
+async fn answer(
+    request: Request,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    script: Arc<Mutex<VecDeque<Answer>>>,
+    zones: Zones,
+) -> Response {
     let (parts, body) = request.into_parts();
     let url = reqwest::Url::parse(&format!("http://localhost{}", parts.uri)).unwrap();
     let body = axum::body::to_bytes(body, 100_000).await.unwrap();
@@ -83,12 +102,19 @@ async fn answer(request: Request, asked: Arc<Mutex<Vec<Asked>>>, script: Arc<Mut
         query: url.query_pairs().into_owned().collect(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     });
-    let next = {
+    let of_zone = |(letter, answer): (&&str, &Answer)| {
+        parts.uri.path().contains(&format!("/zones/us-central1-{letter}/")).then(|| answer.clone())
+    };
+    let of_zone = zones.lock().unwrap().iter().find_map(of_zone);
+    let next = if let Some(answer) = of_zone {
+        answer
+    } else {
         let mut script = script.lock().unwrap();
         if script.len() > 1 { script.pop_front().unwrap() } else { script[0].clone() }
     };
     match next {
         Answer::Json(status, body) => (StatusCode::from_u16(status).unwrap(), Json(body)).into_response(),
+        Answer::Html(status) => (StatusCode::from_u16(status).unwrap(), "<html>").into_response(),
         Answer::Silence => std::future::pending().await,
     }
 }
@@ -228,6 +254,20 @@ async fn the_disk_is_attached_by_its_regional_name_and_detached_as_its_instance_
 }
 
 #[tokio::test]
+async fn by_force_the_disk_is_attached_though_another_has_it() {
+    let api = Api::answering([operation()]).await;
+    call(&api.compute(), Action::ForceAttachDisk { instance: "comfyui-main-b".into() }).await.unwrap();
+    let asked = api.asked();
+    assert_eq!(asked[0].line, "POST /compute/v1/projects/p/zones/us-central1-b/instances/comfyui-main-b/attachDisk");
+    assert_eq!(asked[0].query("forceAttach"), "true");
+    assert!(!asked[0].query("requestId").is_empty());
+    let body = json!({"source": "projects/p/regions/us-central1/disks/comfyui-main-data",
+        "deviceName": DATA_DEVICE, "autoDelete": false});
+    assert_eq!(asked[0].body, body);
+    assert_eq!(asked.len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_not_declared_is_not_called() {
     let api = Api::answering([operation()]).await;
     let compute = api.compute();
@@ -290,4 +330,70 @@ async fn a_read_that_fails_is_repeated_and_then_told() {
     let error = format!("{:#}", api.compute().see(&workspace).await.unwrap_err());
     assert!(error.starts_with("looking at instance comfyui-main-a in us-central1-a"), "{error}");
     assert_eq!(api.asked().len(), 1, "a refusal is not repeated");
+}
+
+fn running() -> Answer {
+    Answer::Json(200, json!({"id": "7", "status": "RUNNING"}))
+}
+
+/// What is seen of the placements, in their order.
+async fn statuses(api: &Api, workspace: &Workspace) -> anyhow::Result<Vec<InstanceStatus>> {
+    let seen = api.compute().see(workspace).await?;
+    assert_eq!(seen.len(), workspace.placements.len());
+    for (seen, placement) in seen.iter().zip(&workspace.placements) {
+        assert_eq!(seen.instance, placement.instance, "in the order of placements");
+        let known = seen.status == InstanceStatus::Running;
+        assert_eq!((seen.instance_id, seen.has_disk), (if known { 7 } else { 0 }, false));
+    }
+    Ok(seen.into_iter().map(|seen| seen.status).collect())
+}
+
+#[tokio::test]
+async fn a_zone_is_unreachable_when_it_alone_does_not_answer() {
+    let workspace = compute_contract_workspace();
+    for silence in [refusal(503, "backendError"), refusal(500, "internalError"), Answer::Html(502), Answer::Html(504)] {
+        let api = Api::of_zones([("a", silence.clone()), ("b", running())]).await;
+        let seen = statuses(&api, &workspace).await.unwrap();
+        assert_eq!(seen, [InstanceStatus::Unreachable, InstanceStatus::Running]);
+        let asked = api.asked();
+        let of_a = asked.iter().filter(|asked| asked.line.contains("us-central1-a")).count();
+        assert_eq!((of_a, asked.len()), (3, 4), "it was asked again before it was given up");
+        let api = Api::of_zones([("a", running()), ("b", silence)]).await;
+        assert_eq!(statuses(&api, &workspace).await.unwrap(), [InstanceStatus::Running, InstanceStatus::Unreachable]);
+    }
+}
+
+#[tokio::test]
+async fn a_zone_that_says_nothing_at_all_is_unreachable_too() {
+    let api = Api::of_zones([("a", Answer::Silence), ("b", refusal(404, "notFound"))]).await;
+    let seen = statuses(&api, &compute_contract_workspace()).await.unwrap();
+    assert_eq!(seen, [InstanceStatus::Unreachable, InstanceStatus::Missing], "nothing there is an answer");
+}
+
+#[tokio::test]
+async fn silence_all_around_is_a_failed_look() {
+    let api = Api::of_zones([("a", refusal(503, "backendError")), ("b", Answer::Html(502))]).await;
+    let error = format!("{:#}", statuses(&api, &compute_contract_workspace()).await.unwrap_err());
+    assert!(error.starts_with("looking at instance comfyui-main-a in us-central1-a"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_beside_an_answer_is_a_failed_look() {
+    let api = Api::of_zones([("a", refusal(403, "forbidden")), ("b", running())]).await;
+    let error = format!("{:#}", statuses(&api, &compute_contract_workspace()).await.unwrap_err());
+    assert!(error.starts_with("looking at instance comfyui-main-a in us-central1-a"), "{error}");
+}
+
+#[test]
+fn a_zone_that_answers_for_one_of_its_instances_is_not_unreachable() {
+    let mut workspace = compute_contract_workspace();
+    workspace.placements.insert(1, Placement { instance: "spot".into(), ..workspace.placements[0].clone() });
+    let answer = |at: usize| Look::Seen(unseen(&workspace.placements[at].instance, InstanceStatus::Down));
+    let silence = |at: usize| Look::Silence(anyhow::anyhow!("silence {at}"));
+    let judged = |looks: [Look; 3]| judge(looks.into(), &workspace.placements);
+    let error = judged([answer(0), silence(1), answer(2)]).unwrap_err();
+    assert_eq!(error.to_string(), "silence 1", "the zone is there, so this is a hiccup");
+    let statuses = |looks| judged(looks).unwrap().into_iter().map(|seen| seen.status).collect::<Vec<_>>();
+    let lost = [InstanceStatus::Unreachable, InstanceStatus::Unreachable, InstanceStatus::Down];
+    assert_eq!(statuses([silence(0), silence(1), answer(2)]), lost);
 }
