@@ -1,6 +1,7 @@
 //! Compute Engine: how instances are, and the few calls that change them.
 
 pub mod fake;
+mod fake_cloud;
 #[cfg(feature = "compute")]
 pub mod google;
 #[cfg(feature = "compute")]

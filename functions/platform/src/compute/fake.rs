@@ -1,14 +1,15 @@
 //! Compute Engine in memory, for tests of handlers and of the worker: what happened is recorded, what goes wrong is
 //! scripted, and nothing moves until the test says [`FakeCompute::settle`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::bail;
 use async_trait::async_trait;
-use domain::{Action, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind, UpInstance, Workspace};
+use domain::{Action, InstanceSeen, InstanceStatus, OperationError, Placement, UpInstance, Workspace};
 use uuid::Uuid;
 
+use super::fake_cloud::{Cloud, Machine};
 use super::{CallError, CallRequest, Compute, OperationState};
 
 /// A call that reached the fake, in the order of their coming.
@@ -29,41 +30,6 @@ pub enum Trouble {
     LoseRequest,
     /// The call is accepted, and the answer does not arrive.
     LoseAnswer,
-}
-
-#[derive(Debug)]
-struct Machine {
-    workspace: String,
-    zone: String,
-    status: InstanceStatus,
-    instance_id: u64,
-    disks: BTreeSet<String>,
-    /// Told as a stock-out, and on its way all the same.
-    late: bool,
-}
-
-#[derive(Debug)]
-struct Operation {
-    zone: String,
-    action: Action,
-    disk: Option<String>,
-    /// How it will end whatever the machine is like.
-    fails: Option<OperationError>,
-    state: OperationState,
-}
-
-#[derive(Debug, Default)]
-struct Cloud {
-    machines: BTreeMap<String, Machine>,
-    /// In the order of their acceptance.
-    operations: Vec<Operation>,
-    accepted: BTreeMap<Uuid, usize>,
-    dry: BTreeSet<String>,
-    late: BTreeSet<String>,
-    gone: BTreeSet<String>,
-    troubles: VecDeque<Trouble>,
-    looks_to_fail: usize,
-    calls: Vec<RecordedCall>,
 }
 
 /// See the module.
@@ -170,114 +136,6 @@ impl FakeCompute {
     }
 }
 
-impl Cloud {
-    fn machine(&mut self, instance: &str) -> &mut Machine {
-        let known = self.machines.keys().cloned().collect::<Vec<_>>();
-        self.machines.get_mut(instance).unwrap_or_else(|| panic!("the fake holds {known:?}, and no {instance}"))
-    }
-
-    fn look(&mut self) -> anyhow::Result<()> {
-        if self.looks_to_fail == 0 {
-            return Ok(());
-        }
-        self.looks_to_fail -= 1;
-        bail!("the fake was told to fail this read")
-    }
-
-    fn accept(&mut self, action: &Action, disk: Option<&str>, request_id: Uuid) -> Result<String, CallError> {
-        let trouble = self.troubles.pop_front();
-        let silent = self.machines.get(action.instance()).is_some_and(|machine| self.gone.contains(&machine.zone));
-        if silent || matches!(trouble, Some(Trouble::LoseRequest)) {
-            return Err(unanswered());
-        }
-        self.calls.push(RecordedCall { action: action.clone(), request_id });
-        if let Some(&at) = self.accepted.get(&request_id) {
-            return Ok(operation_name(at));
-        }
-        if let Some(Trouble::Refuse(error)) = trouble {
-            return Err(CallError::Refused(error));
-        }
-        let zone = self.begin(action).map_err(CallError::Refused)?;
-        let fails = match &trouble {
-            Some(Trouble::FailOperation(error)) => Some(error.clone()),
-            _ => None,
-        };
-        let at = self.operations.len();
-        let disk = disk.map(str::to_owned);
-        self.operations.push(Operation { zone, action: action.clone(), disk, fails, state: OperationState::Pending });
-        self.accepted.insert(request_id, at);
-        if matches!(trouble, Some(Trouble::LoseAnswer)) { Err(unanswered()) } else { Ok(operation_name(at)) }
-    }
-
-    /// What a call does at once; the zone it happens in.
-    fn begin(&mut self, action: &Action) -> Result<String, OperationError> {
-        let instance = action.instance();
-        let Some(machine) = self.machines.get_mut(instance) else {
-            return Err(error(OperationErrorKind::NotFound, format!("The resource '{instance}' was not found")));
-        };
-        match (action, machine.status) {
-            (Action::StartInstance { .. }, InstanceStatus::InTransition) => {
-                return Err(error(OperationErrorKind::Transient, format!("The resource '{instance}' is not ready")));
-            }
-            (Action::StartInstance { .. }, InstanceStatus::Down) => {
-                machine.status = InstanceStatus::ComingUp;
-                machine.late = false;
-            }
-            (Action::StopInstance { .. }, status) if status.is_up() => machine.status = InstanceStatus::InTransition,
-            _ => {}
-        }
-        Ok(machine.zone.clone())
-    }
-
-    /// What an operation has done when it is over.
-    fn end(&mut self, at: usize) -> OperationState {
-        let Operation { zone, action, disk, fails, .. } = &self.operations[at];
-        let (zone, action, disk, fails) = (zone.clone(), action.clone(), disk.clone(), fails.clone());
-        let late = self.late.contains(&zone);
-        let dry = (late || self.dry.contains(&zone)).then(|| self.stock_out(&zone));
-        let holder =
-            self.machines.iter().find(|(_, machine)| disk.as_ref().is_some_and(|disk| machine.disks.contains(disk)));
-        let holder = holder.map(|(name, _)| name.clone());
-        let Some(machine) = self.machines.get_mut(action.instance()) else { return OperationState::Done };
-        let failed = match &action {
-            Action::StartInstance { .. } if machine.status == InstanceStatus::ComingUp => {
-                machine.late = late && fails.is_none();
-                let failed = fails.or(dry);
-                machine.status = if failed.is_some() { InstanceStatus::Down } else { InstanceStatus::Running };
-                failed
-            }
-            Action::StopInstance { .. } if machine.status == InstanceStatus::InTransition => {
-                machine.status = if fails.is_some() { InstanceStatus::Running } else { InstanceStatus::Down };
-                fails
-            }
-            Action::StartInstance { .. } | Action::StopInstance { .. } => fails,
-            Action::AttachDisk { .. } => fails.or_else(|| attach(machine, disk, holder)),
-            Action::ForceAttachDisk { .. } => fails.or_else(|| self.take_disk(action.instance(), disk)),
-            Action::DetachDisk { .. } => fails.or_else(|| detach(machine, disk)),
-        };
-        failed.map_or(OperationState::Done, OperationState::Failed)
-    }
-
-    fn stock_out(&self, zone: &str) -> OperationError {
-        let detail = format!("The zone '{zone}' does not have enough resources available to fulfill the request.");
-        let zones: BTreeSet<&String> = self.machines.values().map(|machine| &machine.zone).collect();
-        let has = |zone: &&String| ![&self.dry, &self.late, &self.gone].iter().any(|without| without.contains(*zone));
-        let zones = zones.into_iter().filter(has).cloned().collect();
-        OperationError { zones, ..error(OperationErrorKind::StockOut, detail) }
-    }
-
-    /// By force: whoever has the disk has it no longer.
-    fn take_disk(&mut self, instance: &str, disk: Option<String>) -> Option<OperationError> {
-        let disk = disk?;
-        let holder = |(name, machine): &(&String, &mut Machine)| *name != instance && machine.disks.contains(&disk);
-        if let Some((_, holder)) = self.machines.iter_mut().find(holder) {
-            holder.disks.remove(&disk);
-        }
-        let holds = self.machines.get(instance).is_some_and(|machine| machine.disks.contains(&disk));
-        attach(self.machine(instance), Some(disk), holds.then(|| instance.to_owned()))
-    }
-}
-
 fn switch(zones: &mut BTreeSet<String>, zone: &str, on: bool) {
     if on {
         zones.insert(zone.to_owned())
@@ -286,40 +144,12 @@ fn switch(zones: &mut BTreeSet<String>, zone: &str, on: bool) {
     };
 }
 
-fn attach(machine: &mut Machine, disk: Option<String>, holder: Option<String>) -> Option<OperationError> {
-    let disk = disk?;
-    if let Some(holder) = holder {
-        let detail = format!("The disk resource '{disk}' is already being used by '{holder}'");
-        return Some(error(OperationErrorKind::Refused, detail));
-    }
-    machine.disks.insert(disk);
-    None
-}
-
-fn detach(machine: &mut Machine, disk: Option<String>) -> Option<OperationError> {
-    let disk = disk?;
-    let detail = format!("No attached disk '{disk}'");
-    (!machine.disks.remove(&disk)).then(|| error(OperationErrorKind::Refused, detail))
-}
-
-fn error(kind: OperationErrorKind, detail: String) -> OperationError {
-    OperationError { kind, detail, zones: Vec::new() }
-}
-
-fn unanswered() -> CallError {
-    CallError::Unanswered(anyhow::anyhow!("the fake was told not to answer"))
-}
-
-fn operation_name(at: usize) -> String {
-    format!("operation-{at}")
-}
-
 #[async_trait]
 impl Compute for FakeCompute {
     async fn see(&self, workspace: &Workspace) -> anyhow::Result<Vec<InstanceSeen>> {
         let mut cloud = self.cloud();
         cloud.look()?;
-        let is_gone = |placement: &domain::Placement| cloud.gone.contains(&placement.zone);
+        let is_gone = |placement: &Placement| cloud.gone.contains(&placement.zone);
         if !workspace.placements.is_empty() && workspace.placements.iter().all(is_gone) {
             bail!("no zone of {} answers", workspace.id);
         }

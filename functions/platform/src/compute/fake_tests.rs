@@ -1,3 +1,5 @@
+use domain::OperationErrorKind;
+
 use super::*;
 use crate::compute::request_id;
 use crate::contract::compute::{ComputeHarness, compute_contract, compute_contract_workspace};

@@ -197,21 +197,23 @@ fn of_error(error: &Errors, http_status: u16, starting: bool) -> OperationError 
     let quota = details().find_map(|told| quota_name(told.quota_info.as_ref()?));
     let more = match quota {
         // Which quota it is decides what to ask Google for; a translated text may leave it out.
-        Some(quota) if !words.contains(&format!("'{quota}'")) => format!(" (quota: {quota})"),
+        Some((metric, quota)) if !words.contains(&format!("'{metric}'")) => format!(" (quota: {quota})"),
         _ if zones.is_empty() => String::new(),
         _ => format!(" ({ZONES_KEY}: {})", zones.join(",")),
     };
     OperationError { kind, detail: detail(code, words, &more), zones }
 }
 
-/// A quota as the console calls it: `NVIDIA_L4_GPUS, region us-central1` of `compute.googleapis.com/nvidia_l4_gpus`.
-fn quota_name(info: &QuotaExceededInfo) -> Option<String> {
+/// A quota's name, and that with its dimensions: `NVIDIA_L4_GPUS` and `NVIDIA_L4_GPUS, region us-central1` of
+/// `compute.googleapis.com/nvidia_l4_gpus`.
+fn quota_name(info: &QuotaExceededInfo) -> Option<(String, String)> {
     let metric = info.metric_name.as_deref()?.rsplit('/').next().filter(|metric| !metric.is_empty())?;
+    let metric = metric.to_ascii_uppercase();
     let mut dimensions: Vec<_> = info.dimensions.iter().filter(|(key, value)| key != value).collect();
     dimensions.sort();
     let dimensions = dimensions.into_iter().map(|(key, value)| format!(", {key} {value}"));
-    let name: String = std::iter::once(metric.to_ascii_uppercase()).chain(dimensions).collect();
-    Some(name.chars().take(QUOTA_CHARS_MAX).collect())
+    let whole: String = std::iter::once(metric.clone()).chain(dimensions).collect();
+    Some((metric, whole.chars().take(QUOTA_CHARS_MAX).collect()))
 }
 
 /// The zones that an answer names, in its order: by its metadata, or, where those name none, by one of its `texts`.
