@@ -45,11 +45,18 @@ function row(vm) {
 
 /** @param {any} view @param {string} zone */
 function zoneItem(view, zone) {
-  const dry = view.dry_zones.includes(zone);
-  const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: dry });
-  box.addEventListener('change', () => turn({ zone, stock_out: box.checked }));
-  const label = element('label', box, ` ${zone} is dry`);
-  return element('li', label);
+  const dry = choice('is dry', view.dry_zones.includes(zone), (on) => turn({ zone, stock_out: on }));
+  const late = choice('says so and gives two minutes later', view.late_zones.includes(zone),
+    (on) => turn({ zone, late_success_seconds: on ? 120 : 0 }));
+  const gone = choice('is gone', view.gone_zones.includes(zone), (on) => turn({ zone, gone: on }));
+  return element('li', `${zone}: `, dry, ' ', late, ' ', gone);
+}
+
+/** @param {string} text @param {boolean} on @param {(on: boolean) => void} act */
+function choice(text, on, act) {
+  const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: on });
+  box.addEventListener('change', () => act(box.checked));
+  return element('label', box, ` ${text}`);
 }
 
 /** Fills a form that nobody is typing in. @param {string} id @param {any} values */

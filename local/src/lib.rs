@@ -20,4 +20,5 @@ pub mod process_group;
 pub mod processes;
 pub mod pubsub;
 pub mod scheduler;
+mod switches;
 mod three_processes;

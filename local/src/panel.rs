@@ -1,20 +1,19 @@
-//! `/local`: the pocket cloud's own panel. What runs, and switches to make things go wrong.
+//! `/local`: the pocket cloud's own panel, and what runs. Its switches are in `switches`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use compute_emulator::{ApiFaults, Emulator};
-use platform::queue::{MemoryTopic, QueueFaults};
-use serde::{Deserialize, Serialize};
-use service::{ApiError, Body, Result};
+use compute_emulator::Emulator;
+use platform::queue::MemoryTopic;
+use serde::Serialize;
 
 use crate::machines::LocalMachines;
 use crate::processes::{FunctionView, Functions};
+use crate::switches;
 
 /// The topics in memory, where those are used.
 #[derive(Clone)]
@@ -42,7 +41,7 @@ pub(crate) fn routes(panel: Panel) -> Router {
         .route("/local", get(show))
         .route("/local/panel.js", get(|| asset("text/javascript", include_str!("../panel/panel.js"))))
         .route("/local/panel.css", get(|| asset("text/css", include_str!("../panel/panel.css"))))
-        .route("/local/faults", post(switch))
+        .route("/local/faults", post(switches::switch))
         .with_state(panel)
 }
 
@@ -58,6 +57,8 @@ struct PanelView {
     project: String,
     zones: Vec<String>,
     dry_zones: Vec<String>,
+    late_zones: Vec<String>,
+    gone_zones: Vec<String>,
     vms: Vec<VmView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     functions: Option<Vec<FunctionView>>,
@@ -121,6 +122,8 @@ impl Panel {
             project: self.project.clone(),
             zones: self.zones.clone(),
             dry_zones: self.emulator.dry_zones(),
+            late_zones: self.emulator.late_zones(),
+            gone_zones: self.emulator.gone_zones(),
             vms: self.emulator.snapshot().into_iter().map(vm).collect(),
             speed: self.speed,
             functions: self.functions.as_ref().map(|functions| functions.views()),
@@ -134,148 +137,4 @@ impl Panel {
             },
         }
     }
-}
-
-/// One switch; exactly one of the shapes.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Switch {
-    Zone(ZoneSwitch),
-    Preempt(PreemptSwitch),
-    HostError(HostErrorSwitch),
-    Queue(QueueSwitch),
-    Compute(ComputeSwitch),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ZoneSwitch {
-    zone: String,
-    stock_out: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PreemptSwitch {
-    instance: String,
-    preempt: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HostErrorSwitch {
-    instance: String,
-    host_error: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QueueSwitch {
-    queue: QueueFaultsBody,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QueueFaultsBody {
-    #[serde(default)]
-    repeat: Option<u32>,
-    #[serde(default)]
-    lose: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ComputeSwitch {
-    compute: ComputeFaultsBody,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ComputeFaultsBody {
-    #[serde(default)]
-    delay_ms: Option<u64>,
-    #[serde(default)]
-    fail: Option<f64>,
-    #[serde(default)]
-    quota_exceeded: Option<bool>,
-}
-
-/// Switches outlive no restart; what is out of bounds is refused.
-const REPEAT_MAX: u32 = 1000;
-const DELAY_MS_MAX: u64 = 60_000;
-
-async fn switch(
-    State(panel): State<Panel>,
-    headers: HeaderMap,
-    body: Result<Body<serde_json::Value>>,
-) -> Result<StatusCode> {
-    same_origin(&headers)?;
-    let Body(body) = body?;
-    let switch: Switch = serde_json::from_value(body).map_err(|_| {
-        ApiError::bad_request("invalid_body", "This is none of the switches.").hint(
-            "One of {zone, stock_out}, {instance, preempt}, {instance, host_error}, {queue: {repeat, lose}}, {compute: {delay_ms, fail, quota_exceeded}}.",
-        )
-    })?;
-    let refused = |error: compute_emulator::FaultRefused| ApiError::bad_request("refused_fault", error.to_string());
-    match switch {
-        Switch::Zone(zone) => panel.emulator.set_stock_out(&zone.zone, zone.stock_out).map_err(refused)?,
-        Switch::Preempt(one) if one.preempt => panel.emulator.preempt(&one.instance).map_err(refused)?,
-        Switch::HostError(one) if one.host_error => panel.emulator.host_error(&one.instance).map_err(refused)?,
-        Switch::Preempt(_) | Switch::HostError(_) => {
-            return Err(ApiError::bad_request("refused_fault", "What has happened to a machine cannot be taken back."));
-        }
-        Switch::Queue(QueueSwitch { queue }) => panel.switch_queue(&queue)?,
-        Switch::Compute(ComputeSwitch { compute }) => panel.switch_compute(&compute)?,
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
-
-impl Panel {
-    fn switch_queue(&self, body: &QueueFaultsBody) -> Result<()> {
-        let Some(topics) = &self.topics else {
-            return Err(ApiError::bad_request("refused_fault", "Google's Pub/Sub emulator has no such switch."));
-        };
-        let now = topics.nudges.faults();
-        let repeat = body.repeat.unwrap_or(now.repeat);
-        let lose = fraction("lose", body.lose.unwrap_or(now.lose))?;
-        if repeat > REPEAT_MAX {
-            let detail = format!("repeat is {repeat}; expected 0 to {REPEAT_MAX}.");
-            return Err(ApiError::bad_request("invalid_body", detail));
-        }
-        for topic in [&topics.nudges, &topics.events] {
-            topic.set_faults(QueueFaults { repeat, lose, ..now });
-        }
-        Ok(())
-    }
-
-    fn switch_compute(&self, body: &ComputeFaultsBody) -> Result<()> {
-        let now = self.emulator.api_faults();
-        let delay_ms = body.delay_ms.map_or(now.delay, Duration::from_millis);
-        if delay_ms > Duration::from_millis(DELAY_MS_MAX) {
-            let detail = format!("delay_ms is {}; expected 0 to {DELAY_MS_MAX}.", delay_ms.as_millis());
-            return Err(ApiError::bad_request("invalid_body", detail));
-        }
-        let fail = fraction("fail", body.fail.unwrap_or(now.fail))?;
-        let quota_exceeded = body.quota_exceeded.unwrap_or(now.quota_exceeded);
-        self.emulator.set_api_faults(ApiFaults { delay: delay_ms, fail, quota_exceeded, ..now });
-        Ok(())
-    }
-}
-
-fn fraction(name: &str, value: f64) -> Result<f64> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(value);
-    }
-    Err(ApiError::bad_request("invalid_body", format!("{name} is {value}; expected a part of all, 0 to 1.")))
-}
-
-/// Other sites' pages must not switch anything here.
-fn same_origin(headers: &HeaderMap) -> Result<()> {
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let same = match (text(header::ORIGIN), text(header::HOST)) {
-        (None, _) => true,
-        (Some(origin), Some(host)) => origin.strip_prefix("http://") == Some(host),
-        (Some(_), None) => false,
-    };
-    if same { Ok(()) } else { Err(ApiError::forbidden("cross_site", "Only the panel's own page may switch.")) }
 }

@@ -196,6 +196,10 @@ impl Emulator {
         self.shared.with(|cloud, _| cloud.zones_where(|faults| faults.stock_out))
     }
 
+    pub fn late_zones(&self) -> Vec<String> {
+        self.shared.with(|cloud, _| cloud.zones_where(|faults| faults.late_success.is_some()))
+    }
+
     pub fn gone_zones(&self) -> Vec<String> {
         self.shared.with(|cloud, _| cloud.zones_where(|faults| faults.gone))
     }

@@ -51,6 +51,18 @@ async fn a_switch_that_is_none_is_refused_and_turns_nothing() {
         (json!({"zone": "us-central1-a", "stock_out": "yes"}), "invalid_body"),
         (json!({"zone": "us-central1-a", "stock_out": true, "sun": true}), "invalid_body"),
         (json!({"zone": "mars1-a", "stock_out": true}), "refused_fault"),
+        (json!({"zone": "us-central1-a", "stock_out": false, "after_seconds": 100}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "after_seconds": 100}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "stock_out": true, "after_seconds": 86_401}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "stock_out": true, "after_seconds": -1}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "late_success_seconds": 86_401}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "late_success_seconds": "soon"}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "gone": "far"}), "invalid_body"),
+        (json!({"zone": "us-central1-a", "gone": null}), "invalid_body"),
+        (json!({"zone": "mars1-a", "gone": true}), "refused_fault"),
+        (json!({"instance": A}), "invalid_body"),
+        (json!({"instance": A, "preempt": true, "host_error": true}), "invalid_body"),
+        (json!({"instance": A, "host_error": false}), "refused_fault"),
         (json!({"instance": "nobody", "preempt": true}), "refused_fault"),
         // It does not run.
         (json!({"instance": A, "preempt": true}), "refused_fault"),
@@ -78,6 +90,45 @@ async fn a_switch_that_is_none_is_refused_and_turns_nothing() {
     let large = pilotlight.post("/local/faults", json!({"zone": "a".repeat(100_000), "stock_out": true})).await;
     large.refused(413, "body_too_large");
     assert_eq!(pilotlight.panel().await, before);
+}
+
+#[tokio::test]
+async fn a_refused_switch_says_what_was_wrong() {
+    let pilotlight = Pilotlight::start(&[]).await;
+    for (body, told) in [
+        (json!({"zone": "us-central1-a", "sun": true}), "sun"),
+        (json!({"zone": "us-central1-a"}), "us-central1-a"),
+        (json!({"zone": "us-central1-a", "late_success_seconds": 86_401}), "86401"),
+        (json!({"zone": "us-central1-a", "after_seconds": 7, "gone": true}), "after_seconds"),
+        (json!({"zone": "mars1-a", "gone": true}), "zone"),
+        (json!({"queue": {"shuffle": true}}), "shuffle"),
+    ] {
+        let answer = pilotlight.post("/local/faults", body.clone()).await;
+        let detail = answer.body["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(told), "{body}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_zone_can_be_dry_late_and_gone_and_all_of_it_is_taken_back() {
+    let pilotlight = Pilotlight::start(&[]).await;
+    let zone = "us-central1-a";
+    for fault in [
+        json!({"zone": zone, "stock_out": true, "after_seconds": 100}),
+        json!({"zone": zone, "late_success_seconds": 120}),
+        json!({"zone": zone, "gone": true}),
+    ] {
+        pilotlight.switch(fault).await;
+    }
+    let panel = pilotlight.panel().await;
+    for kind in ["dry_zones", "late_zones", "gone_zones"] {
+        assert_eq!(panel[kind], json!([zone]), "{kind}");
+    }
+    pilotlight.switch(json!({"zone": zone, "stock_out": false, "late_success_seconds": 0, "gone": false})).await;
+    let panel = pilotlight.panel().await;
+    for kind in ["dry_zones", "late_zones", "gone_zones"] {
+        assert_eq!(panel[kind], json!([]), "{kind}");
+    }
 }
 
 #[tokio::test]
