@@ -248,7 +248,7 @@ async fn a_machine_that_goes_on_to_the_next_run_has_lost_nothing() {
     assert_eq!(tells(&world, 0).await.body.run, Some(4));
     gone(world).await;
     // Nor when it is another gateway that goes on.
-    let world = run(disk.path(), &upstream, 5, true).await;
+    let world = run(disk.path(), &upstream, 5, false).await;
     until("it is the last run's", async || of_run(5)).await;
     tells(&world, 0).await;
     assert_eq!(ids(&upstream).await, jobs);
