@@ -345,6 +345,7 @@ fn end_and_follow(record: &mut Record, reason: StopReason, now: Timestamp, works
         && let Some(instance) = record.placement.clone()
     {
         record.walk.end_attempt(&instance, Outcome::Interrupted);
+        record.interrupted_run = Some(record.run);
     }
     let run = end_run(record, reason, now, workspace);
     if let Some(interrupted) = follows {

@@ -74,6 +74,7 @@ impl Record {
             by_user: std::mem::take(&mut self.by_user),
             budget_told: self.budget_told,
             restore_queue: self.restore_queue,
+            interrupted_run: self.interrupted_run,
             kept_prompts: self.kept_prompts,
             notices: std::mem::take(&mut self.notices),
             notices_made: self.notices_made,

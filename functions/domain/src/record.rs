@@ -339,6 +339,8 @@ pub struct Record {
     pub budget_told: Option<BudgetTold>,
     /// Put back into ComfyUI's queue what an interruption has left in it: its users have agreed.
     pub restore_queue: bool,
+    /// The last run that was interrupted.
+    pub interrupted_run: Option<RunNumber>,
     /// Prompts of an interrupted run that lie on the data disk, by the VM's last word.
     pub kept_prompts: u32,
     /// What is still to be told.

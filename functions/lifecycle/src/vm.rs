@@ -80,6 +80,7 @@ fn reply(applied: &Applied, workspace: &Workspace) -> HeartbeatReply {
         next_in_seconds: if decisive { (every / 3).max(1) } else { every },
         idle_limit_seconds: workspace.policy.idle_limit.0,
         restore_queue: record.restore_queue,
+        interrupted_run: record.interrupted_run,
     }
 }
 

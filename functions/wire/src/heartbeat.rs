@@ -122,6 +122,9 @@ pub struct HeartbeatReply {
     /// The workspace's users have agreed that what an interruption has left in the queue is put back.
     #[serde(default)]
     pub restore_queue: bool,
+    /// The last run that Google has taken the machine of: what its queue held was not given up by anybody.
+    #[serde(default)]
+    pub interrupted_run: Option<u64>,
 }
 
 /// The signal of this name.

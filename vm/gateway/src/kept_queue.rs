@@ -197,8 +197,10 @@ impl<'a> Keeper<'a> {
             self.kept = self.gateway.kept.on_shelf(move |shelf| shelf.remove_old(oldest)).await?;
             self.looked_at = Some(now);
         }
+        let interrupted = self.gateway.orders().interrupted_run;
         if let (Some(found), Some(run)) = (&self.found, run) {
-            self.kept = left(found, run).flat_map(|kept| ids(&kept.prompts)).collect::<BTreeSet<_>>().len();
+            self.kept =
+                left(found, run, interrupted).flat_map(|kept| ids(&kept.prompts)).collect::<BTreeSet<_>>().len();
         }
         self.tell(run.is_some());
         Ok(())
@@ -207,7 +209,9 @@ impl<'a> Keeper<'a> {
     /// What was found of this run goes on; what was found of others is kept. False when ComfyUI does not say what it has.
     async fn settle(&mut self, run: RunNumber) -> anyhow::Result<bool> {
         let Some(found) = &self.found else { return Ok(true) };
-        let (queue, putting_back) = (queue_of_another(found, run).is_some(), put_back_by_another(found, run).is_some());
+        let interrupted = self.gateway.orders().interrupted_run;
+        let (queue, putting_back) =
+            (queue_of_another(found, run, interrupted).is_some(), put_back_by_another(found, run).is_some());
         if queue || putting_back {
             let Some(left) = self.left(found, run).await? else { return Ok(false) };
             tracing::info!(prompts = left.prompts.len(), first_run = left.run, "an interrupted run has left prompts");
@@ -225,10 +229,11 @@ impl<'a> Keeper<'a> {
     /// What others have left, but for what ComfyUI knows: a machine may go on from one run to the next, and then nothing
     /// was interrupted.
     async fn left(&self, found: &Found, run: RunNumber) -> anyhow::Result<Option<Kept>> {
+        let interrupted = self.gateway.orders().interrupted_run;
         let Some(queue) = self.gateway.upstream.queue().await? else { return Ok(None) };
         let waiting = ids(&queued::read(&queue).context("reading ComfyUI's queue")?.prompts);
         let mut prompts = Vec::new();
-        for prompt in left(found, run).flat_map(|kept| &kept.prompts) {
+        for prompt in left(found, run, interrupted).flat_map(|kept| &kept.prompts) {
             let known = waiting.contains(&prompt.id) || self.gateway.upstream.has_ended(&prompt.id).await == Some(true);
             if !known {
                 prompts.push(prompt.clone());
@@ -238,8 +243,8 @@ impl<'a> Keeper<'a> {
         if left_out > 0 {
             tracing::warn!(left_out, "not all that interrupted runs have left is kept");
         }
-        let first_run = left(found, run).map(|kept| kept.run).min().unwrap_or(run);
-        let at = left(found, run).map(Kept::at).max().unwrap_or_default();
+        let first_run = left(found, run, interrupted).map(|kept| kept.run).min().unwrap_or(run);
+        let at = left(found, run, interrupted).map(Kept::at).max().unwrap_or_default();
         Ok(Some(Kept::new(first_run, at, prompts)))
     }
 
@@ -324,12 +329,14 @@ impl<'a> Keeper<'a> {
 }
 
 /// What other runs than `run` have left, the oldest first, each prompt perhaps more than once.
-fn left(found: &Found, run: RunNumber) -> impl Iterator<Item = &Kept> {
-    found.kept.iter().chain(queue_of_another(found, run)).chain(put_back_by_another(found, run))
+fn left(found: &Found, run: RunNumber, interrupted: Option<RunNumber>) -> impl Iterator<Item = &Kept> {
+    found.kept.iter().chain(queue_of_another(found, run, interrupted)).chain(put_back_by_another(found, run))
 }
 
-fn queue_of_another(found: &Found, run: RunNumber) -> Option<&Kept> {
-    found.queue.as_ref().filter(|queue| queue.run != run)
+/// What waited when the run before ended. One that was ended in order, by whomever, has left nothing: its gateway may
+/// have been too late to say so.
+fn queue_of_another(found: &Found, run: RunNumber, interrupted: Option<RunNumber>) -> Option<&Kept> {
+    found.queue.as_ref().filter(|queue| queue.run != run && Some(queue.run) == interrupted)
 }
 
 /// What another run was putting back is lost again with its machine, even what had been sent. Where nothing had been

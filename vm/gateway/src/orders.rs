@@ -20,6 +20,8 @@ pub(crate) struct Orders {
     pub(crate) next_in: Seconds,
     /// What an interrupted run has left of its queue may be put back.
     pub(crate) restore_queue: bool,
+    /// The last run that was interrupted: only what that one has left was left by an interruption.
+    pub(crate) interrupted_run: Option<RunNumber>,
     /// The run is over; nobody is let in any more.
     pub(crate) ending: bool,
 }
@@ -46,6 +48,7 @@ impl Default for Orders {
             hard_stop_at: None,
             next_in: policy.heartbeat_every,
             restore_queue: false,
+            interrupted_run: None,
             ending: false,
         }
     }
@@ -61,6 +64,7 @@ impl Orders {
         self.hard_stop_at = reply.hard_stop_at.map(|at| at.0);
         self.next_in = Seconds(reply.next_in_seconds).clamp(NEXT_IN_MIN, NEXT_IN_MAX);
         self.restore_queue = reply.restore_queue;
+        self.interrupted_run = reply.interrupted_run;
         let stop = reply.wish == wish_name(Wish::Stopped);
         if stop && before.is_none_or(|run| run == reply.run) {
             self.ending = true;
@@ -93,6 +97,7 @@ mod tests {
             next_in_seconds: 30,
             idle_limit_seconds: 600,
             restore_queue: false,
+            interrupted_run: None,
         }
     }
 

@@ -68,6 +68,7 @@ fn phase_times(seconds: [u64; 5]) -> PhaseTimes {
 }
 
 /// A record with every field set.
+#[expect(clippy::too_many_lines, reason = "it has a line for every field")]
 pub fn full_record() -> Record {
     let at = |second: i64| Timestamp::from_millis(1_772_323_200_456 + second * 1000);
     Record {
@@ -144,6 +145,7 @@ pub fn full_record() -> Record {
         by_user: vec![UserMonth { user: "ada".to_owned(), month: MONTH }],
         budget_told: Some(BudgetTold { month: MONTH.begins, percent: 80 }),
         restore_queue: true,
+        interrupted_run: Some(1),
         kept_prompts: 3,
         notices: notices(at),
         notices_made: 9,

@@ -131,6 +131,7 @@ async fn heartbeat(request: Request<Incoming>, ready: &watch::Sender<bool>) -> A
         next_in_seconds: 30,
         idle_limit_seconds: 1800,
         restore_queue: false,
+        interrupted_run: None,
     };
     whole(serde_json::to_vec(&reply).unwrap())
 }

@@ -53,6 +53,7 @@ pub(crate) fn reply(run: u64, wish: &str) -> HeartbeatReply {
         next_in_seconds: 30,
         idle_limit_seconds: 1800,
         restore_queue: false,
+        interrupted_run: None,
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn setup(disk: &Path, upstream: &str, run: u64, restore_queue: bool) 
     let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(SystemClock.now(), SPEED));
     let mut says = reply(run, "Running");
     (says.restore_queue, says.next_in_seconds) = (restore_queue, 5);
+    says.interrupted_run = run.checked_sub(1);
     let setup = Setup { clock, says: Says::Reply(says), upstream: Some(upstream.to_owned()), ..Setup::default() };
     setup.with("--kept-queue-dir", disk.display())
 }
@@ -129,7 +130,8 @@ async fn what_waits_is_put_back_in_order_and_once_after_each_interruption() {
     let jobs = five_jobs(&upstream).await;
     let before = queue(&upstream).await;
     until("what waits is kept", async || kept(disk.path(), "queue.json") == jobs).await;
-    assert_eq!(world.control.beats().last().unwrap().body.kept_prompts, Some(0), "nothing was interrupted");
+    // Nothing was interrupted.
+    tells(&world, 0).await;
     gone(world).await;
 
     for number in [4, 5] {
@@ -252,4 +254,28 @@ async fn a_machine_that_goes_on_to_the_next_run_has_lost_nothing() {
     until("it is the last run's", async || of_run(5)).await;
     tells(&world, 0).await;
     assert_eq!(ids(&upstream).await, jobs);
+}
+
+#[tokio::test]
+async fn what_waited_in_a_run_that_was_stopped_is_not_put_back_though_its_gateway_was_too_late_to_say_so() {
+    let disk = tempfile::tempdir().unwrap();
+    let upstream = comfyui().await;
+    let world = run(disk.path(), &upstream, 3, true).await;
+    let jobs = five_jobs(&upstream).await;
+    until("what waits is kept", async || kept(disk.path(), "queue.json") == jobs).await;
+    gone(world).await;
+
+    let upstream = comfyui().await;
+    let mut setup = setup(disk.path(), &upstream, 4, true);
+    // Some run was interrupted, and it was not that one.
+    if let Says::Reply(says) = &mut setup.says {
+        says.interrupted_run = Some(2);
+    }
+    let world = begin(setup).await;
+    world.control.beat_where(0, |beat| beat.body.run == Some(4) && beat.body.comfyui_up).await;
+    until("the file is this run's", async || kept(disk.path(), "queue.json").is_empty()).await;
+    for _ in 0..3 {
+        tells(&world, 0).await;
+    }
+    assert_eq!((ids(&upstream).await, kept(disk.path(), "kept.json")), (Vec::new(), Vec::new()));
 }

@@ -135,6 +135,8 @@ struct RecordFields {
     budget_told: Option<BudgetTold>,
     #[serde(default)]
     restore_queue: bool,
+    #[serde(default, with = "stored")]
+    interrupted_run: Option<u64>,
     #[serde(default)]
     kept_prompts: u32,
     #[serde(default, with = "stored")]
