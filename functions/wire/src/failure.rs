@@ -153,6 +153,49 @@ mod tests {
         assert!(told.hint.contains("set itself up") && told.hint.contains("files are safe"), "{}", told.hint);
     }
 
+    fn told(code: FailureCode, zone: &str) -> FailureView {
+        let failure = Failure { code, detail: "words".into(), zone: Some(zone.into()), retry_at: None, step: None };
+        let workspace = Workspace {
+            id: domain::WorkspaceId::parse("main").unwrap(),
+            title: "ComfyUI".into(),
+            members: None,
+            placements: Vec::new(),
+            disk: None,
+            calendar: domain::Calendar::default(),
+            policy: domain::Policy::default(),
+        };
+        failure_view(&failure, &workspace, "my-project")
+    }
+
+    #[test]
+    fn a_quota_is_asked_for_in_its_region_on_the_projects_page() {
+        let quota = told(FailureCode::Quota, "europe-west4-b");
+        assert_eq!(quota.url.unwrap(), "https://console.cloud.google.com/iam-admin/quotas?project=my-project");
+        assert!(quota.hint.contains("quota in europe-west4 "), "{}", quota.hint);
+        assert!(!quota.can_keep_trying, "waiting does not help");
+        assert_eq!(told(FailureCode::Permission, "europe-west4-b").url, None);
+    }
+
+    #[test]
+    fn trying_for_longer_is_on_offer_where_it_may_help() {
+        for (code, may_help) in [
+            (FailureCode::StockOut, true),
+            (FailureCode::PlacingTimedOut, true),
+            (FailureCode::NotFound, false),
+            (FailureCode::Refused, false),
+            (FailureCode::ZoneGone, false),
+        ] {
+            assert_eq!(told(code, "us-central1-a").can_keep_trying, may_help, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_that_is_gone_is_named() {
+        let gone = told(FailureCode::ZoneGone, "us-central1-a");
+        assert_eq!((gone.code.as_str(), gone.zone.as_deref()), ("zone_gone", Some("us-central1-a")));
+        assert!(gone.title.contains("us-central1-a") && gone.hint.contains("admin"), "{gone:?}");
+    }
+
     #[test]
     fn a_gpu_is_called_what_people_call_it() {
         let named = |accelerator: &str| Placement {
