@@ -43,20 +43,55 @@ function row(vm) {
   return element('tr', ...cells.map((cell) => element('td', typeof cell === 'number' ? String(cell) : cell)));
 }
 
-/** @param {any} view @param {string} zone */
-function zoneItem(view, zone) {
-  const dry = choice('is dry', view.dry_zones.includes(zone), (on) => turn({ zone, stock_out: on }));
-  const late = choice('says so and gives two minutes later', view.late_zones.includes(zone),
-    (on) => turn({ zone, late_success_seconds: on ? 120 : 0 }));
-  const gone = choice('is gone', view.gone_zones.includes(zone), (on) => turn({ zone, gone: on }));
-  return element('li', `${zone}: `, dry, ' ', late, ' ', gone);
+/** What a start in a zone meets, all its switches taken together. @param {any} zone */
+function meets(zone) {
+  if (zone.gone) return 'No answer: each call about the zone gets 503.';
+  const told = `After ${zone.after_seconds} s it is told that the zone is dry`;
+  if (zone.late_success_seconds !== null) return `${told}, and ${zone.late_success_seconds} s later the machine is up all the same.`;
+  return zone.stock_out ? `${told}.` : 'A machine.';
 }
 
-/** @param {string} text @param {boolean} on @param {(on: boolean) => void} act */
-function choice(text, on, act) {
-  const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: on });
+/** @param {any} zone */
+function zoneRow(zone) {
+  const late = zone.late_success_seconds;
+  const after = number(zone.after_seconds, `Seconds until ${zone.zone} is told to be dry`,
+    (seconds) => turn({ zone: zone.zone, stock_out: true, after_seconds: seconds }));
+  after.disabled = !zone.stock_out;
+  const later = number(late ?? LATE_SECONDS, `Seconds until the machine in ${zone.zone} is up all the same`,
+    (seconds) => turn({ zone: zone.zone, late_success_seconds: seconds }));
+  later.disabled = late === null;
+  later.min = '1';
+  const cells = [
+    [zone.zone],
+    [choice('Dry, told after', `${zone.zone} is dry`, zone.stock_out, (on) => turn({ zone: zone.zone, stock_out: on })), ' ', after, ' s'],
+    [choice('Dry, and up', `${zone.zone} comes up late`, late !== null, (on) => turn({ zone: zone.zone, late_success_seconds: on ? LATE_SECONDS : 0 })), ' ', later, ' s later'],
+    [choice('Gone', `${zone.zone} is gone`, zone.gone, (on) => turn({ zone: zone.zone, gone: on }))],
+    [meets(zone)],
+  ];
+  return element('tr', ...cells.map((cell) => element('td', ...cell)));
+}
+
+/** A machine that comes up although it was told that there is none does so after this long. */
+const LATE_SECONDS = 120;
+
+/** @param {string} text @param {string} name The whole of it, read alone. @param {boolean} on @param {(on: boolean) => void} act */
+function choice(text, name, on, act) {
+  const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: on, ariaLabel: name });
   box.addEventListener('change', () => act(box.checked));
   return element('label', box, ` ${text}`);
+}
+
+/** @param {number} value @param {string} name @param {(value: number) => void} act */
+function number(value, name, act) {
+  const input = Object.assign(document.createElement('input'), { type: 'number', min: '0', max: '86400', value: String(value), ariaLabel: name });
+  input.addEventListener('change', () => { if (input.reportValidity()) act(input.valueAsNumber); });
+  return input;
+}
+
+/** @param {any} notice */
+function noticeRow(notice) {
+  const cells = [new Date(notice.at).toLocaleString(), element('code', notice.type), notice.data.text];
+  return element('tr', ...cells.map((cell) => element('td', cell)));
 }
 
 /** Fills a form that nobody is typing in. @param {string} id @param {any} values */
@@ -79,7 +114,11 @@ async function refresh() {
   shown = text;
   const view = JSON.parse(text);
   byId('vms').replaceChildren(...view.vms.map(row));
-  byId('zones').replaceChildren(...view.zones.map((/** @type {string} */ zone) => zoneItem(view, zone)));
+  // A number that somebody is typing stays; what was switched meanwhile is shown with the next change.
+  const typing = document.activeElement instanceof HTMLInputElement && document.activeElement.type === 'number';
+  if (!(typing && byId('zones').contains(document.activeElement))) byId('zones').replaceChildren(...view.zone_faults.map(zoneRow));
+  byId('notices').replaceChildren(...view.notices.toReversed().map(noticeRow));
+  byId('no-notices').hidden = view.notices.length > 0;
   byId('queue-state').textContent = Object.entries(view.queue).filter(([, value]) => typeof value === 'number')
     .map(([name, value]) => `${name}: ${value}`).join(' · ');
   fill('queue', view.faults);

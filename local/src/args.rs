@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use domain::Seconds;
+use domain::{MicroUsd, Seconds, SpotOrder};
 
 use crate::emulators::Wanted;
+use crate::users::User;
 
 /// Pilotlight on this machine: the page, the three functions, and a pocket Google Cloud, all on loopback.
 #[derive(clap::Parser, Clone, Debug)]
@@ -17,6 +18,9 @@ pub struct Args {
     /// Password of the user `admin`; one is made up when none is given.
     #[arg(long)]
     pub password: Option<String>,
+    /// One more user, who is no admin: NAME=PASSWORD. May be said again for another.
+    #[arg(long, value_parser = parse_user)]
+    pub user: Vec<User>,
     /// How many times as fast the cloud, its timers and the policy's clock run.
     #[arg(long, default_value_t = 1.0, value_parser = parse_speed)]
     pub speed: f64,
@@ -38,6 +42,12 @@ pub struct Args {
     /// How many placements the workspace has, each in a zone of its own.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub placements: u8,
+    /// Tries Spot placements before or after the others: first or last. Without it, as they are declared: last.
+    #[arg(long, value_parser = parse_spot)]
+    pub spot: Option<SpotOrder>,
+    /// What the workspace may cost in a month, in US dollars. Without it, there is no limit.
+    #[arg(long, value_parser = parse_budget)]
+    pub budget: Option<MicroUsd>,
     /// The real ComfyUI page for the stand-in: the `static` folder of the Python package comfyui-frontend-package;
     /// found by itself where that package is installed.
     #[arg(long)]
@@ -111,6 +121,30 @@ fn parse_length(text: &str) -> Result<Seconds, String> {
         .ok_or_else(|| format!("found {text:?}, expected a length such as 90s, 30m or 12h"))
 }
 
+fn parse_spot(text: &str) -> Result<SpotOrder, String> {
+    match text {
+        "first" => Ok(SpotOrder::First),
+        "last" => Ok(SpotOrder::Last),
+        _ => Err(format!("found {text:?}, expected first or last")),
+    }
+}
+
+/// More a month is a mistake in the number.
+const BUDGET_USD_MAX: f64 = 1_000_000.0;
+
+fn parse_budget(text: &str) -> Result<MicroUsd, String> {
+    let usd: Option<f64> = text.parse().ok();
+    usd.filter(|usd| (0.0..=BUDGET_USD_MAX).contains(usd))
+        .map(|usd| MicroUsd((usd * 1e6).round() as u64))
+        .ok_or_else(|| format!("found {text:?}, expected US dollars such as 50, at most {BUDGET_USD_MAX}"))
+}
+
+fn parse_user(text: &str) -> Result<User, String> {
+    let pair = text.split_once('=').filter(|(name, password)| !name.is_empty() && !password.is_empty());
+    // Not repeated: a part of it is a password.
+    pair.map(|(name, password)| User::user(name, password)).ok_or_else(|| "expected NAME=PASSWORD".to_owned())
+}
+
 fn parse_url(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     let host = trimmed.strip_prefix("http://").filter(|host| !host.is_empty() && !host.contains('/'));
@@ -148,6 +182,24 @@ mod tests {
         assert_eq!(parse_length("1h30m"), Ok(Seconds(5400)));
         for wrong in ["", "30", "-5m", "0s", "soon"] {
             assert!(parse_length(wrong).is_err_and(|error| error.contains("expected a length")), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_budget_is_in_dollars_and_not_below_nothing() {
+        assert_eq!(parse_budget("50"), Ok(MicroUsd(50_000_000)));
+        assert_eq!(parse_budget("0.05"), Ok(MicroUsd(50_000)));
+        for wrong in ["", "-1", "NaN", "inf", "much", "50USD"] {
+            assert!(parse_budget(wrong).is_err_and(|error| error.contains("US dollars")), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_has_a_name_and_a_password_that_no_error_repeats() {
+        let person = parse_user("ada=a=b").unwrap();
+        assert_eq!((person.name.as_str(), person.password.as_str(), person.role.name()), ("ada", "a=b", "user"));
+        for wrong in ["hunter2", "=hunter2", "ada="] {
+            assert!(parse_user(wrong).is_err_and(|error| error == "expected NAME=PASSWORD"), "{wrong:?}");
         }
     }
 

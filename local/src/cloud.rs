@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use compute_emulator::{Config, InstanceSpec, RegionalDiskSpec};
-use domain::{Calendar, MicroUsd, Placement, Policy, Workspace, WorkspaceId};
+use domain::{Budget, Calendar, MicroUsd, Placement, Policy, Workspace, WorkspaceId};
 use platform::compute::WORKSPACE_LABEL;
 
 use crate::args::Args;
@@ -29,6 +29,10 @@ pub(crate) fn workspace(args: &Args, gateway_ports: &HashMap<String, u16>) -> an
     let policy = Policy {
         idle_limit: args.idle_limit,
         hard_limit: args.hard_limit,
+        spot: args.spot.unwrap_or_default(),
+        budget: Budget { monthly: args.budget, ..usual.budget },
+        // The panel has a receiver.
+        notify: true,
         arrival_limit: usual.arrival_limit.min(args.idle_limit),
         ..usual
     };

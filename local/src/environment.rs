@@ -25,8 +25,10 @@ pub struct Surroundings<'a> {
     /// What makes a process agree with this one on the time.
     pub clock_setting: &'a str,
     pub log_filter: &'a str,
-    /// Password of the user `admin`.
-    pub password: &'a str,
+    /// Who may sign in, as JSON (`users::declared`).
+    pub users: &'a str,
+    /// Where notices go, as JSON by workspace; `{}` where no workspace has any.
+    pub webhooks: &'a str,
     pub compute: &'a Emulator,
     pub google: &'a Google,
     pub nudge_topic: &'a str,
@@ -49,8 +51,6 @@ impl Environment {
     /// When a secret cannot be made.
     pub fn of(around: &Surroundings<'_>) -> anyhow::Result<Self> {
         let (_, signing_key) = SigningKey::generate()?;
-        let hash = auth::hash_password(around.password)?;
-        let users = serde_json::json!([{ "name": "admin", "role": "admin", "hash": hash }]).to_string();
         let placements = around.workspaces.iter().flat_map(|workspace| &workspace.placements);
         // Each once, although workspaces may share one.
         let origins: BTreeSet<&str> = placements.map(|placement| placement.origin.as_str()).collect();
@@ -64,7 +64,7 @@ impl Environment {
         ];
         let auth = vec![
             ("SIGNING_KEY", signing_key.clone()),
-            ("USERS", users),
+            ("USERS", around.users.to_owned()),
             ("ISSUER", names::ISSUER.to_owned()),
             ("SIGNIN_STORE", "firestore".to_owned()),
             ("FRAME_SOURCES", origins.into_iter().collect::<Vec<_>>().join(",")),
@@ -80,6 +80,8 @@ impl Environment {
         ];
         let lifecycle = vec![
             ("SIGNING_KEY", signing_key),
+            ("WEBHOOKS", around.webhooks.to_owned()),
+            ("PAGE_ORIGIN", base.to_owned()),
             ("ISSUER", names::ISSUER.to_owned()),
             ("JWKS_URL", format!("{base}/.well-known/jwks.json")),
             ("VM_AUDIENCE", base.to_owned()),

@@ -13,6 +13,7 @@ use platform::compute::google::{GoogleCompute, GoogleComputeConfig};
 use platform::identity::Identity;
 use platform::identity::jwks::{JwksSources, JwksVerifier};
 use platform::identity::keys::SigningKey;
+use platform::notify::WebhookNotifier;
 use platform::queue::MemoryTopic;
 use platform::queue::Queue;
 use platform::signin::MemorySigninStore;
@@ -24,7 +25,9 @@ use crate::names;
 /// What the functions stand on.
 pub(crate) struct Ground {
     pub(crate) workspace: Workspace,
-    pub(crate) password: String,
+    /// Who may sign in, and where notices go, as the functions are told of them.
+    pub(crate) users: String,
+    pub(crate) webhooks: String,
     /// `http://localhost:PORT`, the page's origin and the audience of everybody who calls.
     pub(crate) base: String,
     pub(crate) emulator: Arc<Emulator>,
@@ -65,9 +68,9 @@ pub(crate) fn routes(ground: &Ground) -> anyhow::Result<Router> {
         call_limit: ground.workspace.policy.call_limit.duration().div_f64(ground.clock.rate()),
     }));
     let lifecycle = lifecycle::App::new(lifecycle::Parts {
-        notifier: Arc::new(platform::notify::MemoryNotifier::default()),
-        webhooks: Default::default(),
-        page: None,
+        notifier: Arc::new(WebhookNotifier::default()),
+        webhooks: wire::webhooks_from_json(&ground.webhooks)?,
+        page: Some(ground.base.clone()),
         workspaces: vec![ground.workspace.clone()],
         store: store.clone(),
         queue: Arc::clone(&queue),
@@ -92,12 +95,10 @@ pub(crate) fn routes(ground: &Ground) -> anyhow::Result<Router> {
 }
 
 fn auth_app(ground: &Ground, gate: Gate, keys: Keys) -> anyhow::Result<auth::App> {
-    let hash = auth::hash_password(&ground.password)?;
-    let users = serde_json::json!([{ "name": "admin", "role": "admin", "hash": hash }]);
     let frame_sources = ground.workspace.placements.iter().map(|placement| placement.origin.clone()).collect();
     Ok(auth::App {
         gate,
-        users: Arc::new(Users::from_json(&users.to_string())?),
+        users: Arc::new(Users::from_json(&ground.users)?),
         keys: Arc::new(keys),
         passwords: Passwords::default(),
         page: Arc::new(PageSettings { lifecycle_origin: String::new(), frame_sources, https_only: false }),

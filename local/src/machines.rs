@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use compute_emulator::{InstanceFacts, Machines};
 use nix::sys::signal::Signal;
 use platform::clock::Clock;
-use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -67,8 +66,8 @@ pub(crate) struct VmSettings {
     pub(crate) log_filter: String,
     /// What each VM is, where that is neither a gateway nor a ComfyUI of ours.
     pub(crate) program: Option<VmProgram>,
-    /// The data disks' files, a folder for each disk: it outlives each VM, and is found by the one that has the disk.
-    pub(crate) data_disks: Arc<TempDir>,
+    /// What is on the data disks: a folder for each, by its name, whichever VM has it.
+    pub(crate) disks: PathBuf,
     /// Port of the gateway of each instance.
     pub(crate) gateway_ports: HashMap<String, u16>,
     /// Port of the ComfyUI of each instance.
@@ -104,16 +103,19 @@ impl VmSettings {
             .env("TOKEN_ISSUER", &self.issuer)
             .env("WORKSPACE", &self.workspace)
             .env("METADATA", &facts.metadata_url)
+            .env("KEPT_QUEUE_DIR", self.kept_queue_dir(facts)?)
             .env("PILOTLIGHT_CLOCK", &self.clock_setting)
             .env("LOG_FORMAT", "human")
             .env("RUST_LOG", &self.log_filter);
-        if let Some(disk) = facts.disks.first() {
-            // As the startup script makes it, which here there is none of.
-            let folder = self.data_disks.path().join(disk).join("queue");
-            std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-            command.env("KEPT_QUEUE_DIR", folder);
-        }
         process_group::spawn(command)
+    }
+
+    /// Where the gateway keeps prompts: on the data disk, as far as the VM has one.
+    fn kept_queue_dir(&self, facts: &InstanceFacts) -> anyhow::Result<PathBuf> {
+        let Some(disk) = facts.disks.first() else { return Ok(PathBuf::new()) };
+        let folder = self.disks.join(disk).join("kept-queue");
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        Ok(folder)
     }
 
     fn comfyui_port(&self, instance: &str) -> u16 {

@@ -7,10 +7,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use compute_emulator::Emulator;
+use compute_emulator::{Emulator, Timings};
 use platform::queue::MemoryTopic;
 use serde::Serialize;
 
+use crate::inbox::{self, Arrived, Inbox};
 use crate::machines::LocalMachines;
 use crate::processes::{FunctionView, Functions};
 use crate::switches;
@@ -28,6 +29,7 @@ pub(crate) struct Panel {
     pub(crate) emulator: Arc<Emulator>,
     pub(crate) machines: Arc<LocalMachines>,
     pub(crate) topics: Option<Topics>,
+    pub(crate) inbox: Arc<Inbox>,
     /// The functions, where they are processes.
     pub(crate) functions: Option<Arc<Functions>>,
     pub(crate) project: String,
@@ -37,12 +39,14 @@ pub(crate) struct Panel {
 
 /// The panel's routes.
 pub(crate) fn routes(panel: Panel) -> Router {
+    let inbox = inbox::routes(Arc::clone(&panel.inbox));
     Router::new()
         .route("/local", get(show))
         .route("/local/panel.js", get(|| asset("text/javascript", include_str!("../panel/panel.js"))))
         .route("/local/panel.css", get(|| asset("text/css", include_str!("../panel/panel.css"))))
         .route("/local/faults", post(switches::switch))
         .with_state(panel)
+        .merge(inbox)
 }
 
 async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
@@ -59,12 +63,27 @@ struct PanelView {
     dry_zones: Vec<String>,
     late_zones: Vec<String>,
     gone_zones: Vec<String>,
+    zone_faults: Vec<ZoneView>,
     vms: Vec<VmView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     functions: Option<Vec<FunctionView>>,
     speed: f64,
     queue: serde_json::Value,
     faults: FaultsView,
+    /// The last that arrived, oldest first.
+    notices: Vec<Arrived>,
+}
+
+/// What a call about a zone meets.
+#[derive(Serialize)]
+struct ZoneView {
+    zone: String,
+    stock_out: bool,
+    /// A stock-out is told so long after the start.
+    after_seconds: u64,
+    /// Absent where an instance that was told of as dry stays down.
+    late_success_seconds: Option<u64>,
+    gone: bool,
 }
 
 #[derive(Serialize)]
@@ -100,6 +119,18 @@ async fn show(State(panel): State<Panel>, headers: HeaderMap) -> Response {
 }
 
 impl Panel {
+    fn zone_view(&self, zone: &str) -> ZoneView {
+        let faults = self.emulator.zone_faults(zone);
+        let usual = Timings::default().stockout_told_after;
+        ZoneView {
+            zone: zone.to_owned(),
+            stock_out: faults.stock_out,
+            after_seconds: faults.told_after.unwrap_or(usual).as_secs(),
+            late_success_seconds: faults.late_success.map(|late| late.as_secs()),
+            gone: faults.gone,
+        }
+    }
+
     fn view(&self) -> PanelView {
         let vm = |instance: compute_emulator::InstanceSnapshot| {
             let pid = self.machines.gateway_pid(&instance.instance);
@@ -124,6 +155,8 @@ impl Panel {
             dry_zones: self.emulator.dry_zones(),
             late_zones: self.emulator.late_zones(),
             gone_zones: self.emulator.gone_zones(),
+            zone_faults: self.zones.iter().map(|zone| self.zone_view(zone)).collect(),
+            notices: self.inbox.arrived(),
             vms: self.emulator.snapshot().into_iter().map(vm).collect(),
             speed: self.speed,
             functions: self.functions.as_ref().map(|functions| functions.views()),

@@ -22,9 +22,11 @@ use tokio::sync::{broadcast, mpsc};
 use crate::args::Args;
 use crate::cloud::Guests;
 use crate::functions::{self, Ground};
+use crate::inbox::Inbox;
 use crate::machines::{Comfyui, LocalMachines, VmProgram, VmSettings};
 use crate::panel::{self, Panel, Topics};
 use crate::ports::HeldPorts;
+use crate::users::{self, User};
 use crate::{cloud, names, scheduler, three_processes};
 
 /// A push may be answered as late as Pub/Sub's longest ack deadline.
@@ -40,7 +42,10 @@ pub(crate) struct Pocket {
     pub(crate) clock_setting: String,
     pub(crate) log_filter: String,
     pub(crate) workspace: Workspace,
-    pub(crate) password: String,
+    /// Who may sign in: first `admin`.
+    known: Vec<User>,
+    pub(crate) users: String,
+    pub(crate) inbox: Arc<Inbox>,
     pub(crate) emulator: Arc<Emulator>,
     machines: Arc<LocalMachines>,
     exits: mpsc::UnboundedReceiver<String>,
@@ -51,6 +56,8 @@ pub(crate) struct Pocket {
     seed: u64,
     /// Of the VMs.
     _held_ports: [HeldPorts; 2],
+    /// What is on the data disks, for as long as this cloud is there.
+    _disks: TempDir,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -81,6 +88,10 @@ impl Pocket {
         let gateway_ports = held_gateways.ports()?;
         let workspace = cloud::workspace(args, &gateway_ports)?;
         let comfyui = comfyui(args).await?;
+        let disks = tempfile::Builder::new()
+            .prefix("pilotlight-")
+            .tempdir()
+            .context("a temporary folder for what is on the data disks")?;
         let jwks_url = format!("{base}/.well-known/jwks.json");
         let program = args.vm_program.as_ref().zip(args.vm_origin.as_ref());
         let settings = VmSettings {
@@ -95,7 +106,7 @@ impl Pocket {
             clock_setting: clock_setting.clone(),
             speed: args.speed,
             log_filter: args.log_filter.clone(),
-            data_disks: Arc::new(TempDir::with_prefix("pilotlight-disks-").context("making a folder for the data disks")?),
+            disks: disks.path().to_owned(),
             gateway_ports,
             comfyui_ports: held_comfyuis.ports()?,
         };
@@ -105,6 +116,9 @@ impl Pocket {
         let config = cloud::compute(&workspace, &guests, &project, seed);
         let emulator = Arc::new(Emulator::start(config, Arc::clone(&clock), machines.clone()).await?);
         let password = args.password.clone().map_or_else(made_up_password, Ok)?;
+        let known = [User::admin(&password)].into_iter().chain(args.user.iter().cloned()).collect::<Vec<_>>();
+        let users = users::declared(&known)?;
+        let inbox = Arc::new(Inbox::new(&base, Arc::clone(&clock))?);
         Ok(Self {
             base,
             project,
@@ -112,7 +126,9 @@ impl Pocket {
             clock_setting,
             log_filter: args.log_filter.clone(),
             workspace,
-            password,
+            known,
+            users,
+            inbox,
             emulator,
             machines,
             exits,
@@ -121,6 +137,7 @@ impl Pocket {
             sweep_every: args.sweep_every,
             seed,
             _held_ports: [held_gateways, held_comfyuis],
+            _disks: disks,
         })
     }
 
@@ -130,6 +147,7 @@ impl Pocket {
             emulator: Arc::clone(&self.emulator),
             machines: Arc::clone(&self.machines),
             topics: None,
+            inbox: Arc::clone(&self.inbox),
             functions: None,
             project: self.project.clone(),
             zones: names::ZONE_LETTERS.iter().map(|letter| format!("{}-{letter}", names::REGION)).collect(),
@@ -178,7 +196,8 @@ async fn in_this_process(listener: TcpListener, mut pocket: Pocket) -> anyhow::R
         Topics { nudges: topic("nudges", "/push/nudge")?, events: topic("compute-events", "/push/compute-events")? };
     let ground = Ground {
         workspace: pocket.workspace.clone(),
-        password: pocket.password.clone(),
+        users: pocket.users.clone(),
+        webhooks: pocket.inbox.declared(),
         base: pocket.base.clone(),
         emulator: Arc::clone(&pocket.emulator),
         nudges: topics.nudges.clone(),
@@ -279,7 +298,7 @@ fn made_up_password() -> anyhow::Result<String> {
 impl Pocket {
     #[expect(clippy::print_stdout, reason = "this is what the program is started for")]
     pub(crate) fn announce(&self) {
-        let Self { base, password, speed, .. } = self;
+        let Self { base, known, speed, .. } = self;
         let behind = match &self.comfyui {
             Comfyui::At(url) => format!("the ComfyUI at {url}"),
             Comfyui::Dir(dir) => format!("the ComfyUI in {}", dir.display()),
@@ -287,7 +306,9 @@ impl Pocket {
             Comfyui::StandIn { frontend: None } => "a stand-in for ComfyUI, with a page of its own".to_owned(),
         };
         println!("Pilotlight is at   {base}");
-        println!("User and password  admin  {password}");
+        for User { name, password, .. } in known {
+            println!("User and password  {name}  {password}");
+        }
         println!("Behind the VMs     {behind}");
         println!("The pocket cloud   {base}/local   at {speed} times the pace");
     }

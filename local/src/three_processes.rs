@@ -55,7 +55,7 @@ async fn serve(
         rate: pocket.clock.rate(),
     };
     let topics = Topics::declare(&declared).await?;
-    let environment = Environment::of(&surroundings(pocket, google, &topics.nudges))?;
+    let environment = Environment::of(&surroundings(pocket, google, &topics.nudges, &pocket.inbox.declared()))?;
     let functions = Functions::start(folder, |function| environment.for_function(function), companions).await?;
     let panel = Panel { functions: Some(Arc::clone(&functions)), ..pocket.panel() };
     let limited = service::protect(panel::routes(panel), service::Limits::default());
@@ -72,14 +72,20 @@ async fn serve(
     pocket.serve(listener, router, publish, beside).await
 }
 
-fn surroundings<'a>(pocket: &'a Pocket, google: &'a Google, nudge_topic: &'a str) -> Surroundings<'a> {
+fn surroundings<'a>(
+    pocket: &'a Pocket,
+    google: &'a Google,
+    nudge_topic: &'a str,
+    webhooks: &'a str,
+) -> Surroundings<'a> {
     Surroundings {
         project: &pocket.project,
         workspaces: std::slice::from_ref(&pocket.workspace),
         base: &pocket.base,
         clock_setting: &pocket.clock_setting,
         log_filter: &pocket.log_filter,
-        password: &pocket.password,
+        users: &pocket.users,
+        webhooks,
         compute: &pocket.emulator,
         google,
         nudge_topic,

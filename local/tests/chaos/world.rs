@@ -15,6 +15,7 @@ use local::front::{self, Door};
 use local::processes::{Companions, Functions};
 use local::pubsub::{Declared as DeclaredTopics, Topics};
 use local::scheduler;
+use local::users::{self, User};
 use platform::clock::{Clock, ScaledClock, SystemClock};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -246,7 +247,9 @@ impl Surrounding {
             base: &self.base,
             clock_setting: &self.clock_setting,
             log_filter: &log_filter,
-            password: PASSWORD,
+            users: &users::declared(&[User::admin(PASSWORD)])?,
+            // Nobody is told of a hundred workspaces.
+            webhooks: "{}",
             compute,
             google,
             nudge_topic,
