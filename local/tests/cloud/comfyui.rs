@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::pilotlight::{Answer, Pilotlight};
 
 /// A picture whose blur takes an hour.
-fn long_job() -> Value {
+pub(crate) fn long_job() -> Value {
     let blur = json!({"image": ["1", 0], "blur_radius": 31, "sigma": 1.0, "stand_in_seconds": 3600});
     json!({"client_id": "a-test", "prompt": {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 255}},
@@ -17,7 +17,7 @@ fn long_job() -> Value {
 }
 
 /// Somebody whom a ticket has let in.
-struct Guest<'p> {
+pub(crate) struct Guest<'p> {
     pilotlight: &'p Pilotlight,
     gateway: String,
     cookie: String,
@@ -25,7 +25,7 @@ struct Guest<'p> {
 
 impl<'p> Guest<'p> {
     /// Shows a ticket at the door, and shows it again.
-    async fn enter(pilotlight: &'p Pilotlight) -> Self {
+    pub(crate) async fn enter(pilotlight: &'p Pilotlight) -> Self {
         let ticket = pilotlight.press("ticket").await;
         assert_eq!(ticket.status.as_u16(), 200, "{ticket:?}");
         let url = ticket.body["url"].as_str().unwrap();
@@ -38,7 +38,7 @@ impl<'p> Guest<'p> {
         Self { pilotlight, gateway, cookie }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let request = self.pilotlight.request(method, &format!("{}{path}", self.gateway)).header(COOKIE, &self.cookie);
         self.pilotlight
             .send(match body {

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Output;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::pilotlight::{A, Pilotlight, program, signal};
-use crate::processes::{children, is_alive};
+use crate::processes::{children, is_alive, variable};
 
 /// Runs it with arguments that it cannot start with.
 fn refused(args: &[&str]) -> (Output, String) {
@@ -42,6 +43,10 @@ fn wrong_flags_are_told_by_name_with_what_was_expected() {
         (&["--placements", "0"], &["--placements", "1..=4"]),
         (&["--placements", "9"], &["--placements", "1..=4"]),
         (&["--port", "70000"], &["--port", "70000"]),
+        (&["--spot", "never"], &["--spot", "never", "expected first or last"]),
+        (&["--budget", "much"], &["--budget", "much", "expected US dollars"]),
+        (&["--budget=-1"], &["--budget", "expected US dollars"]),
+        (&["--user", "ada"], &["--user", "expected NAME=PASSWORD"]),
         (&["--comfyui", "localhost:8188"], &["--comfyui", "expected http://HOST:PORT"]),
         (&["--comfyui", "http://127.0.0.1:1", "--comfyui-dir", "/tmp"], &["--comfyui", "--comfyui-dir"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
@@ -76,13 +81,17 @@ async fn sigterm_ends_it_and_every_process_of_its_vms() {
     pilotlight.ready().await;
     let vms = children(pilotlight.pid());
     assert_eq!(vms.len(), 2, "a gateway and the stand-in behind it");
-    assert!(vms.contains(&pilotlight.gateway_pid(A).await));
+    let gateway = pilotlight.gateway_pid(A).await;
+    assert!(vms.contains(&gateway));
+    let kept = variable(gateway, "KEPT_QUEUE_DIR").unwrap();
+    assert!(kept.contains("comfyui-main-data") && Path::new(&kept).is_dir(), "{kept} is on the data disk");
 
     let status = pilotlight.terminate();
 
     assert_eq!(status.code(), Some(0), "{status:?}");
     let left: Vec<_> = vms.into_iter().filter(|pid| is_alive(*pid)).collect();
     assert_eq!(left, [0_u32; 0], "these outlived it");
+    assert!(!Path::new(&kept).exists(), "what was on the data disk is cleaned away");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Machines that end without being asked: killed, taken back, broken.
+//! Machines that end without being asked, or begin so. What follows where Google takes one, `interruptions` plays.
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -37,30 +37,6 @@ async fn a_comfyui_that_is_killed_is_started_again_and_the_run_goes_on() {
     let view = pilotlight.view().await;
     assert_eq!((&view["phase"], &view["run"]), (&json!("Ready"), &json!(1)), "{view}");
     assert_eq!(pilotlight.gateway_pid(A).await, gateway);
-}
-
-#[tokio::test]
-async fn a_machine_that_google_takes_back_ends_its_run_as_preempted() {
-    let pilotlight = Pilotlight::start(&[]).await;
-    pilotlight.ready().await;
-    pilotlight.touch().await;
-    pilotlight.switch(json!({"instance": A, "preempt": true})).await;
-
-    let over = pilotlight.until_phase("Stopped").await;
-    let stop = &over["last_stop"];
-    assert_eq!((&stop["reason"], &stop["signal"]), (&json!("Preempted"), &json!("Person")), "{stop}");
-    assert_eq!(pilotlight.operations("compute.instances.preempted").await.len(), 1);
-    assert_eq!(pilotlight.up().await, [""; 0]);
-}
-
-#[tokio::test]
-async fn a_machine_whose_host_breaks_ends_its_run() {
-    let pilotlight = Pilotlight::start(&[]).await;
-    pilotlight.ready().await;
-    pilotlight.switch(json!({"instance": A, "host_error": true})).await;
-    let over = pilotlight.until_phase("Stopped").await;
-    assert_eq!(over["last_stop"]["reason"], "MachineStopped", "{over}");
-    assert_eq!(pilotlight.up().await, [""; 0], "and it does not come back by itself");
 }
 
 #[tokio::test]

@@ -2,49 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::pilotlight::{A, B, Pilotlight};
-
-const ZONE_A: &str = "us-central1-a";
-const ZONE_B: &str = "us-central1-b";
-
-#[tokio::test]
-async fn a_dry_zone_moves_the_disk_to_the_next_placement() {
-    let pilotlight = Pilotlight::start(&[]).await;
-    pilotlight.switch(json!({"zone": ZONE_A, "stock_out": true})).await;
-    let ready = pilotlight.ready().await;
-    assert_eq!((&ready["placement"]["instance"], &ready["placement"]["zone"]), (&json!(B), &json!(ZONE_B)));
-    assert_eq!(pilotlight.up().await, [B]);
-    assert_eq!(
-        (&pilotlight.vm(A).await["disks"], &pilotlight.vm(B).await["disks"]),
-        (&json!([]), &json!(["comfyui-main-data"]))
-    );
-    assert_eq!(
-        (pilotlight.operations("detachDisk").await.len(), pilotlight.operations("attachDisk").await.len()),
-        (1, 1)
-    );
-}
-
-#[tokio::test]
-async fn when_every_zone_is_dry_it_says_so_and_tries_again_when_asked() {
-    let pilotlight = Pilotlight::start(&[]).await;
-    for zone in [ZONE_A, ZONE_B] {
-        pilotlight.switch(json!({"zone": zone, "stock_out": true})).await;
-    }
-    pilotlight.press("start").await;
-    let failed = pilotlight.until_phase("Failed").await;
-    let failure = &failed["failure"];
-    assert_eq!(failure["code"], "stock_out");
-    assert!(failure["retry_at"].as_str() > failed["now"].as_str(), "{failed}");
-    assert!(["title", "hint", "detail"].iter().all(|part| !failure[part].as_str().unwrap().is_empty()), "{failure}");
-    assert_eq!(failed["last_stop"]["reason"], "StartFailed");
-    assert_eq!(pilotlight.up().await, [""; 0]);
-
-    for zone in [ZONE_A, ZONE_B] {
-        pilotlight.switch(json!({"zone": zone, "stock_out": false})).await;
-    }
-    let ready = pilotlight.ready().await;
-    assert_eq!((&ready["run"], &ready["failure"]), (&json!(2), &Value::Null));
-}
+use crate::pilotlight::{A, Pilotlight};
 
 #[tokio::test]
 async fn a_quota_is_told_and_no_other_placement_is_tried() {

@@ -132,6 +132,32 @@ async fn a_zone_can_be_dry_late_and_gone_and_all_of_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_zone_is_told_with_its_lengths() {
+    let pilotlight = Pilotlight::start(&[]).await;
+    let zone = "us-central1-a";
+    let told = async |nth: usize| pilotlight.panel().await["zone_faults"][nth].clone();
+    let well = |zone: &str| json!({"zone": zone, "stock_out": false, "after_seconds": 100, "late_success_seconds": null, "gone": false});
+    assert_eq!(told(0).await, well(zone), "Google takes that long where nothing is said");
+    let all = json!({
+        "zone": zone, "stock_out": true, "after_seconds": 7, "late_success_seconds": 90, "gone": true
+    });
+    pilotlight.switch(all.clone()).await;
+    assert_eq!((told(0).await, told(1).await), (all, well("us-central1-b")));
+}
+
+#[tokio::test]
+async fn a_notice_that_lifecycle_has_not_signed_is_not_believed() {
+    let pilotlight = Pilotlight::start(&[]).await;
+    let notice = json!({"id": "evt_main_1_1", "type": "run.ready", "timestamp": "2026-03-01T00:00:00Z", "data": {}});
+    pilotlight.post("/local/webhook", notice.clone()).await.refused(401, "bad_signature");
+    let signed = pilotlight.request(Method::POST, "/local/webhook").json(&notice);
+    let signed = signed.header("webhook-id", "evt_main_1_1").header("webhook-timestamp", "1772323200");
+    let signed = signed.header("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    pilotlight.send(signed).await.refused(401, "bad_signature");
+    assert_eq!(pilotlight.panel().await["notices"], json!([]));
+}
+
+#[tokio::test]
 async fn the_page_of_another_site_cannot_switch_anything() {
     let pilotlight = Pilotlight::start(&[]).await;
     let fault = json!({"zone": "us-central1-a", "stock_out": true});

@@ -77,10 +77,15 @@ impl Pilotlight {
             reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().redirect(Policy::none()).build().unwrap();
         let mut started = Self { child, base: String::new(), token: String::new(), http, log };
         started.base = told.recv_timeout(WAIT_MAX).unwrap_or_else(|_| started.fail("it tells no address"));
-        let signed_in = started.post("/api/login", json!({"user": "admin", "password": PASSWORD})).await;
-        assert_eq!(signed_in.status, StatusCode::OK, "{signed_in:?}");
-        started.token = signed_in.body["token"].as_str().unwrap().to_owned();
+        started.sign_in("admin").await;
         started
+    }
+
+    /// From here on it is this user who asks.
+    pub(crate) async fn sign_in(&mut self, user: &str) {
+        let signed_in = self.post("/api/login", json!({"user": user, "password": PASSWORD})).await;
+        assert_eq!(signed_in.status, StatusCode::OK, "{signed_in:?}");
+        self.token = signed_in.body["token"].as_str().unwrap().to_owned();
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -120,6 +125,39 @@ impl Pilotlight {
 
     pub(crate) async fn panel(&self) -> Value {
         self.get("/local").await.body
+    }
+
+    /// What the workspace's people were told of this kind, oldest first.
+    pub(crate) async fn notices(&self, kind: &str) -> Vec<Value> {
+        let panel = self.panel().await;
+        let told = panel["notices"].as_array().unwrap().iter().filter(|notice| notice["type"] == kind);
+        told.map(|notice| notice["data"].clone()).collect()
+    }
+
+    /// The only notice of this kind, once it is there.
+    pub(crate) async fn notice(&self, kind: &str) -> Value {
+        let told = self.wait(kind, async || Some(self.notices(kind).await).filter(|told| !told.is_empty())).await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        told[0].clone()
+    }
+
+    /// The history, newest run first.
+    pub(crate) async fn runs(&self) -> Vec<Value> {
+        self.get("/api/workspaces/main/runs").await.body["runs"].as_array().unwrap().clone()
+    }
+
+    /// An instance, as Compute Engine describes it.
+    pub(crate) async fn described(&self, zone: &str, instance: &str) -> Value {
+        let compute = self.panel().await["compute"].as_str().unwrap().to_owned();
+        let answer = self.get(&format!("{compute}projects/local/zones/{zone}/instances/{instance}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body
+    }
+
+    /// The view, once so many seconds of the policy's clock have passed.
+    pub(crate) async fn after(&self, seconds: i64) -> Value {
+        let begun = moment(&self.view().await["now"]);
+        self.until("time passes", |view| seconds_between(begun, moment(&view["now"])) >= seconds).await
     }
 
     /// One instance, as the panel shows it.
@@ -231,6 +269,22 @@ impl Drop for Pilotlight {
             vms.into_iter().filter(|pid| is_alive(*pid)).for_each(|pid| signal(pid, Signal::SIGKILL));
         }
     }
+}
+
+/// A moment as it is written in an answer.
+#[track_caller]
+pub(crate) fn moment(value: &Value) -> jiff::Timestamp {
+    value.as_str().unwrap_or_else(|| panic!("no moment: {value}")).parse().unwrap()
+}
+
+pub(crate) fn seconds_between(earlier: jiff::Timestamp, later: jiff::Timestamp) -> i64 {
+    later.duration_since(earlier).as_secs()
+}
+
+/// Instance and outcome of each try.
+pub(crate) fn walk(view: &Value) -> Vec<(&str, &str)> {
+    let tries = view["walk"].as_array().unwrap().iter();
+    tries.map(|tried| (tried["instance"].as_str().unwrap(), tried["outcome"].as_str().unwrap())).collect()
 }
 
 /// Sends a signal to one process; one that has ended already needs none.
