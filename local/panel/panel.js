@@ -45,14 +45,14 @@ function row(vm) {
 
 /** What a start in a zone meets, all its switches taken together. @param {any} zone */
 function meets(zone) {
-  if (zone.gone) return 'No answer: each call about the zone gets 503.';
-  const told = `After ${zone.after_seconds} s it is told that the zone is dry`;
-  if (zone.late_success_seconds !== null) return `${told}, and ${zone.late_success_seconds} s later the machine is up all the same.`;
-  return zone.stock_out ? `${told}.` : 'A machine.';
+  if (zone.gone) return 'does not answer: each call about it gets 503.';
+  const told = `is dry: a start is told so after ${zone.after_seconds} s`;
+  if (zone.late_success_seconds !== null) return `${told}, and its machine is up ${zone.late_success_seconds} s later all the same.`;
+  return zone.stock_out ? `${told}.` : 'has machines.';
 }
 
 /** @param {any} zone */
-function zoneRow(zone) {
+function zoneItem(zone) {
   const late = zone.late_success_seconds;
   const after = number(zone.after_seconds, `Seconds until ${zone.zone} is told to be dry`,
     (seconds) => turn({ zone: zone.zone, stock_out: true, after_seconds: seconds }));
@@ -61,14 +61,12 @@ function zoneRow(zone) {
     (seconds) => turn({ zone: zone.zone, late_success_seconds: seconds }));
   later.disabled = late === null;
   later.min = '1';
-  const cells = [
-    [zone.zone],
-    [choice('Dry, told after', `${zone.zone} is dry`, zone.stock_out, (on) => turn({ zone: zone.zone, stock_out: on })), ' ', after, ' s'],
-    [choice('Dry, and up', `${zone.zone} comes up late`, late !== null, (on) => turn({ zone: zone.zone, late_success_seconds: on ? LATE_SECONDS : 0 })), ' ', later, ' s later'],
-    [choice('Gone', `${zone.zone} is gone`, zone.gone, (on) => turn({ zone: zone.zone, gone: on }))],
-    [meets(zone)],
-  ];
-  return element('tr', ...cells.map((cell) => element('td', ...cell)));
+  const switches = element('p',
+    element('span', choice('Dry, told after', `${zone.zone} is dry`, zone.stock_out, (on) => turn({ zone: zone.zone, stock_out: on })), ' ', after, ' s'),
+    element('span', choice('Dry, and up', `${zone.zone} comes up late`, late !== null, (on) => turn({ zone: zone.zone, late_success_seconds: on ? LATE_SECONDS : 0 })), ' ', later, ' s later'),
+    element('span', choice('Gone', `${zone.zone} is gone`, zone.gone, (on) => turn({ zone: zone.zone, gone: on }))),
+  );
+  return element('li', element('strong', zone.zone), ` ${meets(zone)}`, switches);
 }
 
 /** A machine that comes up although it was told that there is none does so after this long. */
@@ -89,9 +87,8 @@ function number(value, name, act) {
 }
 
 /** @param {any} notice */
-function noticeRow(notice) {
-  const cells = [new Date(notice.at).toLocaleString(), element('code', notice.type), notice.data.text];
-  return element('tr', ...cells.map((cell) => element('td', cell)));
+function noticeItem(notice) {
+  return element('li', element('span', new Date(notice.at).toLocaleTimeString(), ' ', element('code', notice.type)), element('span', notice.data.text));
 }
 
 /** Fills a form that nobody is typing in. @param {string} id @param {any} values */
@@ -116,8 +113,8 @@ async function refresh() {
   byId('vms').replaceChildren(...view.vms.map(row));
   // A number that somebody is typing stays; what was switched meanwhile is shown with the next change.
   const typing = document.activeElement instanceof HTMLInputElement && document.activeElement.type === 'number';
-  if (!(typing && byId('zones').contains(document.activeElement))) byId('zones').replaceChildren(...view.zone_faults.map(zoneRow));
-  byId('notices').replaceChildren(...view.notices.toReversed().map(noticeRow));
+  if (!(typing && byId('zones').contains(document.activeElement))) byId('zones').replaceChildren(...view.zone_faults.map(zoneItem));
+  byId('notices').replaceChildren(...view.notices.toReversed().map(noticeItem));
   byId('no-notices').hidden = view.notices.length > 0;
   byId('queue-state').textContent = Object.entries(view.queue).filter(([, value]) => typeof value === 'number')
     .map(([name, value]) => `${name}: ${value}`).join(' · ');
