@@ -58,14 +58,17 @@ pub(crate) fn take_failure(
         record.billed_since = None;
         record.price = None;
     }
-    if starting && record.phase != Phase::Placing {
+    let elsewhere = action.is_some_and(|action| record.placement.as_deref() != Some(action.instance()));
+    if starting && (elsewhere || record.phase != Phase::Placing || record.walk.waits(now)) {
         // A start that nobody waits for any more.
         return None;
     }
     // Where this run has made no call yet, the call was the run before's.
     let beside_the_point = record.phase != Phase::Placing
         || (failed.is_some() && record.calls == 0)
-        || matches!(action, Some(Action::StopInstance { .. }));
+        || matches!(action, Some(Action::StopInstance { .. }))
+        // The disk's old zone has nothing to say of the new one.
+        || (elsewhere && matches!(error.kind, OperationErrorKind::StockOut | OperationErrorKind::ZoneDown));
     let OperationError { kind, detail, zones } = error;
     let zone = match kind {
         OperationErrorKind::DiskOutOfReach => zones.first().cloned(),

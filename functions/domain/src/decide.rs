@@ -1,20 +1,19 @@
 //! What follows from an event: the next record, or the reason why not.
 
-use crate::budget::{BudgetOf, StartRequest, budget_reason, check_extension, check_start};
+use crate::budget::{BudgetOf, StartRequest, check_extension, check_start};
 use crate::calls::{accept_call, announce_call, take_failure};
 use crate::cost::MicroUsd;
 use crate::ending::{end_run, stop};
-use crate::event::{Event, Heartbeat, Reading};
-use crate::idleness::{
-    first_stop_at, hard_reason, idle_reason, is_silent, keep_running, move_stop_at, note_activity, write_threshold,
-};
-use crate::record::{
-    Activity, BootReport, BootStep, Failure, FailureCode, Phase, Record, Run, RunNumber, Signal, StepTime, StopReason,
-};
+use crate::event::Event;
+use crate::heartbeat::take_heartbeat;
+use crate::idleness::{is_silent, keep_running, move_stop_at, note_activity, write_threshold};
+use crate::interruption::{end_and_follow, note_interruption};
+use crate::passing::pass_time;
+use crate::record::{Activity, BootReport, BootStep, FailureCode, Phase, Record, Run, RunNumber, Signal, StopReason};
 use crate::step::{InstanceSeen, InstanceStatus};
 use crate::telling::tell;
 use crate::time::{Seconds, Timestamp};
-use crate::walk::{Interrupted, Outcome};
+use crate::walk::{Outcome, keep_trying_until};
 use crate::workspace::{Policy, Workspace};
 
 /// What an event leads to.
@@ -83,7 +82,11 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
         }
         Event::QueueAgreed { restore } => next.restore_queue = restore,
         Event::NoticeTaken { sequence } => next.notices.retain(|notice| notice.sequence != sequence),
-        Event::NoticeReturned { notice, at_least } => next.notices.extend(notice.again(now, at_least)),
+        Event::NoticeReturned { notice, at_least } => {
+            next.notices.extend(notice.again(now, at_least));
+            // The oldest is the first to be dropped where there are too many.
+            next.notices.sort_by_key(|notice| notice.sequence);
+        }
         Event::SweepDue => {
             ended = pass_time(&mut next, now, workspace);
             let silent = next.phase.is_open() && is_silent(&next, now, policy);
@@ -133,13 +136,6 @@ fn start(record: &mut Record, request: &StartRequest, now: Timestamp, workspace:
             Ok(())
         }
     }
-}
-
-/// How long one walk may be kept up.
-const KEEP_TRYING_MAX: Seconds = Seconds::hours(48);
-
-fn keep_trying_until(request: &StartRequest, now: Timestamp) -> Option<Timestamp> {
-    request.keep_trying.map(|length| now + length.min(KEEP_TRYING_MAX))
 }
 
 /// Starts a workspace whose disk may be held in a zone that an admin has said is gone.
@@ -201,76 +197,6 @@ fn extend(record: &mut Record, by: Seconds, now: Timestamp, workspace: &Workspac
     Ok(())
 }
 
-/// Takes in what the VM says; true when the worker must look at the VM.
-fn take_heartbeat(record: &mut Record, beat: Heartbeat, now: Timestamp, workspace: &Workspace) -> Result<bool, Denied> {
-    let policy = &workspace.policy;
-    if record.placement.as_ref() != Some(&beat.instance) {
-        return Err(Denied::WrongInstance);
-    }
-    if record.instance_id.is_some_and(|id| id != beat.instance_id) {
-        return Err(Denied::WrongInstance);
-    }
-    match beat.run {
-        // The VM has just come up and asks which run it serves. What it saw before it knew counts for nothing yet.
-        None => return Ok(record.phase == Phase::Placing),
-        Some(run) if run != record.run => return Err(Denied::WrongRun { current: record.run }),
-        Some(_) => {}
-    }
-    match record.phase {
-        Phase::Booting | Phase::Ready | Phase::Draining => {}
-        // A machine on its way down may speak still, and one of the run before may be about to be stopped: only what
-        // the worker sees, once no call is outstanding, makes it this run's.
-        Phase::Placing => return Ok(true),
-        Phase::Stopping | Phase::Stopped | Phase::Failed => return Ok(false),
-    }
-    if let (Phase::Booting, Some(report)) = (record.phase, beat.boot) {
-        if report.failed {
-            // The machine has given up, so there is nothing to wait for.
-            fail_later(record, FailureCode::BootFailed, Some(report.step), report.detail, now);
-            return Ok(false);
-        }
-        record.boot = record.boot.take().map(|boot| boot.at(report, now));
-    }
-    record.kept_prompts = beat.kept_prompts.unwrap_or(record.kept_prompts);
-    record.working = match beat.reading {
-        Reading::Unknown => record.working,
-        Reading::Idle { .. } => None,
-        Reading::Busy(signal) => Some(signal),
-    };
-    let activity = match beat.reading {
-        Reading::Unknown => None,
-        Reading::Idle { last } => last,
-        Reading::Busy(signal) => Some(Activity { at: now, signal }),
-    };
-    if beat.reading != Reading::Unknown {
-        record.heard_at = Some(now);
-    }
-    if let Some(activity) = activity {
-        note_activity(record, activity, now, policy);
-    }
-    if matches!(beat.reading, Reading::Idle { .. }) {
-        record.idle_heard_at = Some(now);
-    }
-    if record.phase == Phase::Booting && beat.comfyui_up {
-        enter_ready(record, now, policy);
-    }
-    announce_or_stop(record, now, workspace);
-    Ok(false)
-}
-
-/// Remembers that Google has said it takes the machine back, or that its host broke; true when the worker must look whether it has.
-///
-/// The word alone stops nothing: it comes by a queue, perhaps from the run before, and an instance keeps its number.
-/// Said before this run began, it is no news of it; clocks that differ may let some such word pass all the same.
-fn note_interruption(record: &mut Record, reason: StopReason, instance_id: u64, at: Timestamp) -> bool {
-    let ours = record.instance_id == Some(instance_id) && record.started_at.is_some_and(|started| at >= started);
-    let up = matches!(record.phase, Phase::Booting | Phase::Ready | Phase::Draining);
-    if ours && up && record.ending != Some(StopReason::HardLimit) {
-        record.ending = Some(reason);
-    }
-    ours && up
-}
-
 fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp, workspace: &Workspace) {
     record.phase = Phase::Booting;
     record.phase_since = now;
@@ -293,19 +219,6 @@ fn note_up(record: &mut Record, now: Timestamp, workspace: &Workspace) {
     }
 }
 
-fn enter_ready(record: &mut Record, now: Timestamp, policy: &Policy) {
-    record.phase = Phase::Ready;
-    record.phase_since = now;
-    record.ready_at = Some(now);
-    record.heard_at = Some(now);
-    record.ending = None;
-    if let Some(mut boot) = record.boot.take() {
-        boot.done.push(StepTime { step: boot.step, took: now.since(boot.since) });
-        record.usual = boot.done;
-    }
-    first_stop_at(record, now, policy);
-}
-
 fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspace: &Workspace) -> Option<Run> {
     let ours = record.placement.as_ref() == Some(&seen.instance);
     // What is seen while a call may still arrive may be over in a moment: a machine to be stopped is no machine to
@@ -319,7 +232,7 @@ fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspac
         (Phase::Booting | Phase::Ready | Phase::Draining, status) if ours && status.is_down() => {
             let at_hard_end = record.hard_stop_at.is_some_and(|hard| now >= hard);
             let reason = match record.ending {
-                Some(taken @ (StopReason::Preempted | StopReason::HostError)) => taken,
+                Some(taken) if taken.is_interruption() => taken,
                 _ if at_hard_end => StopReason::HardLimit,
                 _ => StopReason::MachineStopped,
             };
@@ -336,112 +249,6 @@ fn take_sight(record: &mut Record, seen: &InstanceSeen, now: Timestamp, workspac
         }
         _ => None,
     }
-}
-
-/// Ends a run whose machine has gone, and begins the next where Google has taken it and its user wants it up.
-fn end_and_follow(record: &mut Record, reason: StopReason, now: Timestamp, workspace: &Workspace) -> Option<Run> {
-    let follows = Interrupted::of(record, reason, now);
-    if matches!(reason, StopReason::Preempted | StopReason::HostError)
-        && let Some(instance) = record.placement.clone()
-    {
-        record.walk.end_attempt(&instance, Outcome::Interrupted);
-        record.interrupted_run = Some(record.run);
-    }
-    let run = end_run(record, reason, now, workspace);
-    if let Some(interrupted) = follows {
-        interrupted.restart(record, now, workspace);
-    }
-    run
-}
-
-/// What the passing of time alone leads to.
-fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspace) -> Option<Run> {
-    let policy = &workspace.policy;
-    let in_phase = now.since(record.phase_since);
-    let at_hard_end = record.hard_stop_at.is_some_and(|hard| now >= hard);
-    match record.phase {
-        Phase::Placing if now.since(record.walk.walking_since(record.phase_since)) >= policy.placing_limit => {
-            let detail = boot_detail(record);
-            fail_later(record, FailureCode::PlacingTimedOut, None, detail, now);
-        }
-        Phase::Placing if !at_hard_end => {
-            if let Some(walked_on) = record.past_overdue_attempt(now, workspace) {
-                *record = walked_on;
-            }
-        }
-        Phase::Booting if record.boot_stands_still(now, policy) => {
-            let (step, detail) = (record.boot.as_ref().map(|boot| boot.step), boot_detail(record));
-            fail_later(record, FailureCode::BootTimedOut, step, detail, now);
-        }
-        Phase::Stopping if in_phase >= policy.stopping_limit => {
-            let detail = "the machine was asked to stop and has not".to_owned();
-            let code = FailureCode::StopTimedOut;
-            record.failure = Some(Failure { code, detail, zone: None, retry_at: None, step: None });
-            let reason = record.ending.unwrap_or(StopReason::User);
-            return end_run(record, reason, now, workspace);
-        }
-        Phase::Placing | Phase::Booting if at_hard_end => {
-            stop(record, StopReason::HardLimit, now);
-        }
-        Phase::Ready | Phase::Draining => announce_or_stop(record, now, workspace),
-        _ => {}
-    }
-    None
-}
-
-/// The run has failed, and ends as soon as its machine is down.
-fn fail_later(record: &mut Record, code: FailureCode, step: Option<BootStep>, detail: String, now: Timestamp) {
-    record.failure = Some(Failure { code, detail, zone: None, retry_at: None, step });
-    stop(record, StopReason::StartFailed, now);
-}
-
-fn boot_detail(record: &Record) -> String {
-    record.boot.as_ref().map(|boot| boot.detail.clone()).unwrap_or_default()
-}
-
-/// Announces a stop whose time has come, and stops what has been announced for long enough.
-fn announce_or_stop(record: &mut Record, now: Timestamp, workspace: &Workspace) {
-    let policy = &workspace.policy;
-    match record.phase {
-        Phase::Ready => {
-            let reason = hard_reason(record, now, policy)
-                .or_else(|| idle_reason(record, now, policy))
-                .or_else(|| budget_reason(record, now, workspace));
-            if let Some((reason, since)) = reason {
-                record.phase = Phase::Draining;
-                record.phase_since = now;
-                record.ending = Some(reason);
-                record.drain_ends_at = Some(drain_end(record, since, now, policy));
-            }
-        }
-        Phase::Draining if record.drain_ends_at.is_none_or(|ends| now >= ends) => {
-            let announced =
-                record.ending.filter(|ending| !matches!(ending, StopReason::Preempted | StopReason::HostError));
-            if announced == Some(StopReason::HardLimit) {
-                stop(record, StopReason::HardLimit, now);
-            } else if let Some((reason, _)) = idle_reason(record, now, policy) {
-                // Asked again at the end: what was idle when it was announced may have gone silent since. But what was
-                // silent and has spoken since was heard within the silence limit.
-                let announced = announced.filter(|announced| *announced != StopReason::Silent);
-                stop(record, announced.unwrap_or(reason), now);
-            } else if budget_reason(record, now, workspace).is_some() {
-                stop(record, announced.unwrap_or(StopReason::Budget), now);
-            } else if let Some((reason, since)) = hard_reason(record, now, policy) {
-                record.ending = Some(reason);
-                record.drain_ends_at = Some(drain_end(record, since, now, policy));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// When a stop that is announced `now`, for a reason that has held since `since`, happens.
-///
-/// A sweep that came late takes its delay out of the announcement, down to half of it: so an idle run ends within
-/// idle limit, drain and one sweep, where sweeps are no further apart than half the drain.
-fn drain_end(record: &Record, since: Timestamp, now: Timestamp, policy: &Policy) -> Timestamp {
-    let ends = (since + policy.drain).max(now + Seconds(policy.drain.0.div_ceil(2)));
-    record.hard_stop_at.map_or(ends, |hard| ends.min(hard.max(now)))
 }
 
 /// Whether the difference is more than moments that have moved a little.

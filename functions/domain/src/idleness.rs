@@ -75,7 +75,7 @@ pub(crate) fn keep_running(record: &mut Record, now: Timestamp) {
         record.phase = Phase::Ready;
         record.phase_since = now;
         record.drain_ends_at = None;
-        record.ending = record.ending.filter(|ending| matches!(ending, StopReason::Preempted | StopReason::HostError));
+        record.ending = record.ending.filter(|ending| ending.is_interruption());
     }
 }
 
@@ -121,7 +121,7 @@ pub fn due_at(record: &Record, policy: &Policy) -> Option<Timestamp> {
     let of_phase = match record.phase {
         Phase::Stopped | Phase::Failed => record.call.as_ref().map(|call| call.until),
         Phase::Placing => {
-            let walking = record.walk.walking_since(record.phase_since) + NUDGE_AGAIN_AFTER.min(policy.placing_limit);
+            let walking = record.walk.moved_at(record.phase_since) + NUDGE_AGAIN_AFTER.min(policy.placing_limit);
             Some(record.walk.not_before.unwrap_or(walking).min(hard))
         }
         Phase::Booting => Some(phase_due(record, policy.booting_limit).min(hard)),

@@ -8,11 +8,14 @@
 //! |---|---|
 //! | may this happen, and what follows from it? | [`decide`] (`decide.rs`) |
 //! | what do the worker's calls leave behind? | `calls.rs` |
+//! | what does the VM's word leave behind? | `heartbeat.rs` |
 //! | is this run in use; when does it stop? | `idleness.rs` |
+//! | which limit is over; is a stop announced? | `passing.rs` |
 //! | what must be done to the machines next? | [`next_step`] (`step.rs`) |
 //! | what must the reaper repair? | [`plan`] (`plan.rs`) |
 //! | who may do what, for how long? | `session.rs`, `ticket.rs`, `throttle.rs` |
-//! | which placement is tried next, and what follows an interruption? | `walk.rs` |
+//! | which placement is tried next? | `walk.rs` |
+//! | what follows an interruption? | `interruption.rs` |
 //! | what did it cost; is the budget used up? | `cost.rs`, `budget.rs`, `calendar.rs` |
 //! | what are people told, and how often is it tried? | `telling.rs`, `notice.rs` |
 //! | how long was it in each phase? | `phase_times.rs` |
@@ -24,8 +27,11 @@ mod cost;
 mod decide;
 mod ending;
 mod event;
+mod heartbeat;
 mod idleness;
+mod interruption;
 mod notice;
+mod passing;
 mod phase_times;
 mod plan;
 mod record;

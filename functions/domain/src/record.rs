@@ -100,6 +100,13 @@ pub enum StopReason {
     StartFailed,
 }
 
+impl StopReason {
+    /// Google took the machine away under the run.
+    pub(crate) fn is_interruption(self) -> bool {
+        matches!(self, Self::Preempted | Self::HostError)
+    }
+}
+
 /// What a boot is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BootStep {

@@ -123,6 +123,8 @@ pub fn next_step(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspa
 fn attend_call(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option<Step> {
     let Call { action, until, operation, .. } = record.call.as_ref()?;
     match operation {
+        // Nobody can be asked how it is doing. Whatever comes of it is seen when the zone answers again.
+        Some(_) if status_of(seen, action.instance()) == InstanceStatus::Unreachable => None,
         // The one thing that may overtake an accepted call: taking down what it has brought up already.
         Some(_) if starts(action) && is_given_up(record, action) && status_of(seen, action.instance()).is_up() => None,
         Some(operation) => Some(Step::Follow { operation: operation.clone(), instance: action.instance().to_owned() }),
@@ -168,18 +170,19 @@ const WAITED_FOR: Seconds = Seconds(60);
 
 /// Brings the placement in use up: alone, with the disk.
 fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Step {
-    if now.since(record.walk.walking_since(record.phase_since)) >= workspace.policy.placing_limit {
+    if now.since(record.walk.moved_at(record.phase_since)) >= workspace.policy.placing_limit {
         return Step::Record(Event::SweepDue);
     }
     if let Some(step) = bring_down_others(record, seen, now) {
         return step;
     }
-    if let Some(until) = record.walk.not_before.filter(|at| now < *at) {
+    let target = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance));
+    // A machine that has come up meanwhile ends the waiting.
+    let is_up = target.is_some_and(|target| target.status.is_up());
+    if let Some(until) = record.walk.not_before.filter(|at| now < *at && !is_up) {
         return if until.since(now) > WAITED_FOR { Step::Done } else { Step::Wait { until } };
     }
-    let Some(target) = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance)) else {
-        return not_found(record);
-    };
+    let Some(target) = target else { return not_found(record) };
     match target.status {
         InstanceStatus::Missing => not_found(record),
         // Started by hand without its disk: there is nothing on it to work with.
@@ -262,9 +265,11 @@ fn bring_down(record: &Record, seen: &[InstanceSeen], now: Timestamp, policy: &P
     if seen.iter().any(|seen| !seen.status.is_down() && (stopping || seen.status != InstanceStatus::Unreachable)) {
         return look_again(now);
     }
-    let ours = seen.iter().find(|seen| record.placement.as_ref() == Some(&seen.instance));
-    match ours.or(seen.first()) {
-        Some(any) if stopping || record.call.is_some() => Step::Record(Event::InstanceSeen(any.clone())),
+    let over = record.call.as_ref().is_some_and(|call| !call.is_outstanding(now));
+    let mut down = seen.iter().filter(|seen| seen.status.is_down());
+    let ours = down.clone().find(|seen| record.placement.as_ref() == Some(&seen.instance));
+    match ours.or_else(|| down.next()) {
+        Some(any) if stopping || over => Step::Record(Event::InstanceSeen(any.clone())),
         _ => Step::Done,
     }
 }

@@ -4,7 +4,7 @@ use crate::budget::step_to_tell;
 use crate::notice::{NOTICES_MAX, Notice, NoticeKind};
 use crate::record::{FailureCode, Phase, Record, Run, StopReason};
 use crate::time::Timestamp;
-use crate::walk::Outcome;
+use crate::walk::{Attempt, Outcome};
 use crate::workspace::Workspace;
 
 /// Puts what `before` has turned into into the notices of `next`. True when there is something new to send.
@@ -23,7 +23,7 @@ pub(crate) fn tell(
     }
     let run_over = ended.and_then(|run| end_of(run, next));
     let no_capacity = (ended.is_none() && before.walk.rounds == 0 && next.walk.rounds > 0)
-        .then(|| NoticeKind::NoCapacity { zones: zones_tried(next), until: next.walk.keep_trying_until });
+        .then(|| NoticeKind::NoCapacity { zones: zones_of(&next.walk.attempts), until: next.walk.keep_trying_until });
     let turn = (before.phase != next.phase && ended.is_none()).then(|| turned_to(next)).flatten();
     let news: Vec<(u64, NoticeKind)> = [run_over, no_capacity, turn, budget]
         .into_iter()
@@ -53,7 +53,7 @@ fn turned_to(next: &Record) -> Option<NoticeKind> {
 /// What is told of a run that has ended. One that its user took back before it cost anything is not worth a word.
 fn end_of(run: &Run, next: &Record) -> Option<NoticeKind> {
     match (run.reason, run.failure) {
-        (StopReason::Preempted | StopReason::HostError, _) => Some(NoticeKind::Preempted {
+        (reason, _) if reason.is_interruption() => Some(NoticeKind::Preempted {
             zone: run.zone.clone(),
             host_error: run.reason == StopReason::HostError,
             restarting: next.phase == Phase::Placing,
@@ -71,12 +71,8 @@ fn end_of(run: &Run, next: &Record) -> Option<NoticeKind> {
     }
 }
 
-fn zones_tried(record: &Record) -> Vec<String> {
-    zones_of(&record.walk.attempts)
-}
-
 /// The zones without a machine, each once, in the order of the tries.
-fn zones_of(attempts: &[crate::walk::Attempt]) -> Vec<String> {
+fn zones_of(attempts: &[Attempt]) -> Vec<String> {
     let mut zones = Vec::new();
     for attempt in attempts.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Dry | Outcome::TimedOut)) {
         if !zones.contains(&attempt.zone) {

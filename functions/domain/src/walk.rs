@@ -1,8 +1,8 @@
 //! The walk of a run from placement to placement, until one has a machine: which is tried next, what was found, and
 //! when a walk that found all of them dry begins again.
 
-use crate::cost::MicroUsd;
-use crate::record::{Call, Failure, FailureCode, Phase, Record, RunNumber, StopReason};
+use crate::budget::StartRequest;
+use crate::record::{Call, Phase, Record};
 use crate::step::Action;
 use crate::time::{Seconds, Timestamp};
 use crate::workspace::{Placement, SpotOrder, Workspace};
@@ -104,10 +104,25 @@ impl Walk {
         }
     }
 
-    /// Since when the current round has been walking.
-    pub(crate) fn walking_since(&self, phase_since: Timestamp) -> Timestamp {
-        self.since.max(phase_since)
+    /// When the walk last came further: the placing limit is for one that stands still, as the booting limit is. A
+    /// walk past six placements that are dry takes longer than any of them may.
+    pub(crate) fn moved_at(&self, phase_since: Timestamp) -> Timestamp {
+        let asked_at = self.attempts.last().map(|last| last.at);
+        self.since.max(phase_since).max(asked_at.unwrap_or_default())
     }
+
+    /// Between two rounds, or before a restart that waits.
+    pub(crate) fn waits(&self, now: Timestamp) -> bool {
+        self.not_before.is_some_and(|at| now < at)
+    }
+}
+
+/// How long one walk may be kept up.
+const KEEP_TRYING_MAX: Seconds = Seconds::hours(48);
+
+/// Until when a walk that is asked for `now` goes on, if its user wants more than one round.
+pub(crate) fn keep_trying_until(request: &StartRequest, now: Timestamp) -> Option<Timestamp> {
+    request.keep_trying.map(|length| now + length.min(KEEP_TRYING_MAX))
 }
 
 /// The gap before the next round, when `rounds` have found every placement dry.
@@ -166,10 +181,14 @@ impl Record {
     /// Notes that the placement in use has no machine to give, for `outcome`, and turns to the next.
     pub(crate) fn turn(&mut self, outcome: Outcome, zones: Vec<String>, now: Timestamp, workspace: &Workspace) -> Turn {
         let Some(instance) = self.placement.take() else { return Turn::Over };
-        self.walk.end_attempt(&instance, outcome);
-        if outcome == Outcome::Dry {
-            self.note_dry(&instance, now);
+        if let Some(placement) = workspace.placement(&instance) {
+            // Nobody has been asked where the zone does not answer.
+            self.walk.begin_attempt(placement, now);
         }
+        self.walk.end_attempt(&instance, outcome);
+        self.note_dry(&instance, now);
+        // What came up late all the same is stopped, and not reckoned.
+        (self.billed_since, self.price) = (None, None);
         if !zones.is_empty() {
             self.walk.named = zones.into_iter().take(ZONES_NAMED_MAX).collect();
         }
@@ -219,96 +238,5 @@ impl Record {
         }
         let mut walked_on = self.clone();
         (walked_on.turn(Outcome::TimedOut, Vec::new(), now, workspace) != Turn::Over).then_some(walked_on)
-    }
-
-    /// After this many interruptions in a row only standard placements are tried.
-    pub(crate) fn standard_only(&self) -> bool {
-        self.restarts > RESTARTS_ANYWHERE_MAX
-    }
-}
-
-/// Restarts after an interruption that may go to a Spot placement again; those after them go to standard ones.
-pub(crate) const RESTARTS_ANYWHERE_MAX: u32 = 3;
-
-/// Restarts after interruptions in all, before somebody must press Start again.
-const RESTARTS_MAX: u32 = 6;
-
-/// A run that was ready for this long before it was interrupted begins the counting anew.
-const RESTARTS_FORGOTTEN_AFTER: Seconds = Seconds::hours(1);
-
-/// How long the `restart`-th restart in a row waits: the first not at all.
-fn back_off(restart: u32) -> Seconds {
-    match restart {
-        0 | 1 => Seconds(0),
-        2 => Seconds::minutes(1),
-        _ => Seconds::minutes(5),
-    }
-}
-
-/// What is handed on from an interrupted run to the one that follows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Interrupted {
-    run: RunNumber,
-    instance: String,
-    started_by: Option<String>,
-    restarts: u32,
-    hard_stop_at: Option<Timestamp>,
-    keep_trying_until: Option<Timestamp>,
-    allowance: Option<MicroUsd>,
-    beyond_budget: bool,
-}
-
-impl Interrupted {
-    /// What follows the run of `record`, which Google has taken the machine of, if anything does.
-    ///
-    /// A run that was about to stop anyway is not begun again, nor one whose hard end has come.
-    pub(crate) fn of(record: &Record, reason: StopReason, now: Timestamp) -> Option<Self> {
-        let taken = matches!(reason, StopReason::Preempted | StopReason::HostError);
-        let wanted = matches!(record.phase, Phase::Booting | Phase::Ready);
-        let in_time = record.hard_stop_at.is_some_and(|hard| now < hard);
-        if !(taken && wanted && in_time) {
-            return None;
-        }
-        let held = record.ready_at.is_some_and(|ready| now.since(ready) >= RESTARTS_FORGOTTEN_AFTER);
-        Some(Self {
-            run: record.run,
-            instance: record.placement.clone()?,
-            started_by: record.started_by.clone(),
-            restarts: if held { 1 } else { record.restarts + 1 },
-            hard_stop_at: record.hard_stop_at,
-            keep_trying_until: record.walk.keep_trying_until.filter(|until| now < *until),
-            allowance: record.allowance,
-            beyond_budget: record.beyond_budget,
-        })
-    }
-
-    /// Begins the next run in the place of the one that has just ended in `record`, or says why there is none.
-    pub(crate) fn restart(self, record: &mut Record, now: Timestamp, workspace: &Workspace) {
-        let begins = now + back_off(self.restarts);
-        let mut next = record.clone();
-        next.note_dry(&self.instance, now);
-        next.begin_run(begins, now, self.keep_trying_until, workspace);
-        next.restarts = self.restarts;
-        next.restart_of = Some(self.run);
-        next.started_by = self.started_by;
-        next.hard_stop_at = self.hard_stop_at;
-        // What the interrupted run has cost counts against what its user may spend.
-        let spent = record.last_stop.as_ref().map(|last| last.cost.0).unwrap_or_default();
-        next.allowance = self.allowance.map(|left| MicroUsd(left.0.saturating_sub(spent)));
-        next.beyond_budget = self.beyond_budget;
-        // Asked again: how many restarts there were bears on it.
-        next.placement = next_placement(&next, workspace, now);
-        if next.placement.is_some() && self.restarts <= RESTARTS_MAX {
-            *record = next;
-            return;
-        }
-        let detail = format!(
-            "Google took the machine back {} times in a row{}",
-            self.restarts,
-            if next.placement.is_none() { ", and no standard placement is declared" } else { "" }
-        );
-        record.phase = Phase::Failed;
-        record.failure =
-            Some(Failure { code: FailureCode::Interrupted, detail, zone: None, retry_at: None, step: None });
     }
 }

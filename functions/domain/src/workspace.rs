@@ -125,7 +125,7 @@ pub struct Policy {
     pub silence_limit: Seconds,
     /// How often a VM speaks.
     pub heartbeat_every: Seconds,
-    /// Longest time in `Placing`.
+    /// Longest time in `Placing` in which the walk does not come any further.
     pub placing_limit: Seconds,
     /// Longest time in `Booting` in which the boot does not come any further.
     pub booting_limit: Seconds,

@@ -205,7 +205,7 @@ fn a_boot_without_comfyui_goes_on() {
 #[test]
 fn phases_that_take_too_long_end_the_run_and_say_why() {
     for (record, limit, code) in
-        [(accepted(), 600, FailureCode::PlacingTimedOut), (booting(), 30 + 1200, FailureCode::BootTimedOut)]
+        [(accepted(), 1 + 600, FailureCode::PlacingTimedOut), (booting(), 30 + 1200, FailureCode::BootTimedOut)]
     {
         assert_eq!(after(&record, Event::SweepDue, at(limit - 1)).phase, record.phase);
         let late = take(&record, Event::SweepDue, at(limit));
