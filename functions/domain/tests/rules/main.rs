@@ -5,9 +5,13 @@
 mod calls;
 mod counterexamples;
 mod deadlines;
+mod disks;
 mod fixture;
 mod idleness;
+mod interruptions;
+mod life;
 mod phases;
 mod plans;
 mod receipts;
 mod steps;
+mod walks;
