@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod budgets;
 mod calls;
 mod counterexamples;
 mod deadlines;
@@ -10,6 +11,7 @@ mod fixture;
 mod idleness;
 mod interruptions;
 mod life;
+mod notices;
 mod phases;
 mod plans;
 mod receipts;
