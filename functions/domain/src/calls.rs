@@ -38,7 +38,9 @@ const CALL_AGAIN_AFTER: Seconds = Seconds(10);
 pub(crate) fn accept_call(record: &mut Record, operation: String, now: Timestamp, workspace: &Workspace) {
     let Some(call) = record.call.as_mut() else { return };
     call.operation = Some(operation);
-    if matches!(call.action, Action::StartInstance { .. }) {
+    // Not where the walk has gone on meanwhile.
+    let in_use = record.placement.as_deref() == Some(call.action.instance());
+    if in_use && matches!(call.action, Action::StartInstance { .. }) {
         record.begin_billing(now, workspace);
     }
 }

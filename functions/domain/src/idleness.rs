@@ -121,8 +121,9 @@ pub fn due_at(record: &Record, policy: &Policy) -> Option<Timestamp> {
     let of_phase = match record.phase {
         Phase::Stopped | Phase::Failed => record.call.as_ref().map(|call| call.until),
         Phase::Placing => {
-            let walking = record.walk.moved_at(record.phase_since) + NUDGE_AGAIN_AFTER.min(policy.placing_limit);
-            Some(record.walk.not_before.unwrap_or(walking).min(hard))
+            let look_after = NUDGE_AGAIN_AFTER.min(policy.placing_limit).min(policy.attempt_limit);
+            let moved_at = record.walk.moved_at(record.phase_since);
+            Some(record.walk.not_before.unwrap_or(moved_at + look_after).min(hard))
         }
         Phase::Booting => Some(phase_due(record, policy.booting_limit).min(hard)),
         Phase::Stopping => Some(phase_due(record, policy.stopping_limit)),

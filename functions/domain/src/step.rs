@@ -122,15 +122,23 @@ pub fn next_step(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspa
 /// One call at a time: what was announced may still arrive, what was accepted may still fail.
 fn attend_call(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> Option<Step> {
     let Call { action, until, operation, .. } = record.call.as_ref()?;
-    match operation {
-        // Nobody can be asked how it is doing. Whatever comes of it is seen when the zone answers again.
-        Some(_) if status_of(seen, action.instance()) == InstanceStatus::Unreachable => None,
-        // The one thing that may overtake an accepted call: taking down what it has brought up already.
-        Some(_) if starts(action) && is_given_up(record, action) && status_of(seen, action.instance()).is_up() => None,
-        Some(operation) => Some(Step::Follow { operation: operation.clone(), instance: action.instance().to_owned() }),
-        None if now < *until => Some(Step::Wait { until: *until }),
+    let Some(operation) = operation else {
         // Never answered, and too late to arrive now: as if it had not been announced.
-        None => None,
+        return (now < *until).then_some(Step::Wait { until: *until });
+    };
+    let instance = action.instance();
+    let follow = Step::Follow { operation: operation.clone(), instance: instance.to_owned() };
+    let beside = seen.iter().any(|seen| seen.instance != instance && seen.status.is_up());
+    match status_of(seen, instance) {
+        // Nobody can be asked how it is doing. Whatever comes of it is seen when the zone answers again.
+        InstanceStatus::Unreachable => None,
+        // What may overtake an accepted start is a stop: of what it brings up in vain, or of a machine beside it.
+        status if starts(action) && status.is_up() && (is_given_up(record, action) || beside) => None,
+        // Given up with its round, it makes room for the start of the next.
+        InstanceStatus::ComingUp if starts(action) && record.walk.waits(now) => {
+            Some(Step::Call(Action::StopInstance { instance: instance.to_owned() }))
+        }
+        _ => Some(follow),
     }
 }
 

@@ -2,8 +2,7 @@
 //! when a walk that found all of them dry begins again.
 
 use crate::budget::StartRequest;
-use crate::record::{Call, Phase, Record};
-use crate::step::Action;
+use crate::record::{Phase, Record};
 use crate::time::{Seconds, Timestamp};
 use crate::workspace::{Placement, SpotOrder, Workspace};
 
@@ -222,21 +221,14 @@ impl Record {
         self.dry_lately.push(FoundDry { instance: instance.to_owned(), at: now });
     }
 
-    /// The record walked on from a placement whose start is overdue: accepted, and not over within the attempt limit.
-    /// The last of a walk is waited for, until the placing limit.
+    /// The record walked on from a placement that was asked for, and has had no machine for the attempt limit. The last
+    /// of a walk is waited for, until the placing limit.
     pub(crate) fn past_overdue_attempt(&self, now: Timestamp, workspace: &Workspace) -> Option<Self> {
-        let Call { action: Action::StartInstance { instance }, announced_at, operation: Some(_), .. } =
-            self.call.as_ref()?
-        else {
-            return None;
-        };
-        let asked_at = self.walk.since.max(*announced_at);
-        let overdue =
-            self.placement.as_ref() == Some(instance) && now.since(asked_at) >= workspace.policy.attempt_limit;
-        if !overdue || self.phase != Phase::Placing {
-            return None;
-        }
-        let mut walked_on = self.clone();
+        let attempt = self.walk.attempts.last().filter(|last| last.outcome == Outcome::Trying)?;
+        let overdue = self.phase == Phase::Placing
+            && self.placement.as_ref() == Some(&attempt.instance)
+            && now.since(self.walk.since.max(attempt.at)) >= workspace.policy.attempt_limit;
+        let mut walked_on = overdue.then(|| self.clone())?;
         (walked_on.turn(Outcome::TimedOut, Vec::new(), now, workspace) != Turn::Over).then_some(walked_on)
     }
 }

@@ -155,3 +155,44 @@ fn law_7_a_boot_that_moves_lasts_for_ever_without_a_hard_end() {
     let law = "law 7: no phase outlasts its limit";
     assert_eq!(machines_break(law, Break::BootsOutlastTheHardEnd, bounds::BOOTS), None);
 }
+
+#[test]
+fn law_2_a_machine_that_comes_up_late_runs_on_when_nobody_looks_beside_the_one_in_use() {
+    let law = "law 2: a machine that nobody wants is stopped";
+    assert_eq!(machines_break(law, Break::WatchersLookAtTheirOwnAlone, bounds::LATE), None);
+}
+
+#[test]
+fn law_3_what_its_user_has_stopped_begins_again_when_restarts_ignore_the_stop() {
+    let law = "law 3: what its user has stopped stays stopped";
+    assert_eq!(machines_break(law, Break::RestartsIgnoreTheStop, bounds::INTERRUPTED), None);
+}
+
+#[test]
+fn law_3_a_run_is_said_to_be_over_with_its_machine_up_when_a_restart_comes_by_word_alone() {
+    let broken = machines_break(ARRIVING, Break::RestartsComeByWordAlone, bounds::INTERRUPTED);
+    assert_eq!(broken, Some("law 3: a run is said to be over while its machine is up"));
+}
+
+#[test]
+fn law_4_a_second_placement_is_started_when_a_start_that_was_given_up_is_forgotten() {
+    let broken = machines_break(ARRIVING, Break::GivenUpStartsAreForgotten, bounds::WALK);
+    assert_eq!(broken, Some("law 4: a second placement is started"));
+}
+
+#[test]
+fn law_4_the_disk_is_taken_by_force_when_nobody_is_asked() {
+    let broken = machines_break(ARRIVING, Break::NobodyIsAskedForTheDisk, bounds::GONE);
+    assert_eq!(broken, Some("law 4: the disk is taken by force though nobody has said that its zone is gone"));
+}
+
+#[test]
+fn law_7_a_walk_that_is_kept_up_goes_on_past_its_time_when_patience_is_endless() {
+    let law = "law 7: a walk that is kept up ends at the chosen time";
+    assert_eq!(machines_break(law, Break::PatienceIsEndless, bounds::WALK), None);
+}
+
+#[test]
+fn law_7_a_slow_start_is_waited_for_though_there_is_another_placement_without_an_attempt_limit() {
+    assert_eq!(machines_break("law 7: no phase outlasts its limit", Break::NoAttemptLimit, bounds::WALK), None);
+}

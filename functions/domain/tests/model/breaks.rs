@@ -4,8 +4,8 @@
 //! it cannot see that law being broken.
 
 use domain::{
-    BootReport, Decision, Denied, Event, Heartbeat, InstanceSeen, Phase, Reading, Record, Seconds, Step, StopReason,
-    Timestamp, Workspace, decide, next_step,
+    BootReport, Decision, Denied, Event, Heartbeat, InstanceSeen, InstanceStatus, Phase, Reading, Record, Seconds,
+    Step, StopReason, Timestamp, Wish, Workspace, decide, next_step,
 };
 
 /// A rule broken on purpose.
@@ -37,6 +37,20 @@ pub(crate) enum Break {
     OthersAreNotLookedAt,
     /// Law 4: the worker attaches the disk without looking where it is.
     TheDiskIsNotLookedFor,
+    /// Law 4: the next placement is started while the start of the one before may still come up.
+    GivenUpStartsAreForgotten,
+    /// Law 4: whatever an unreachable zone holds is taken by force.
+    NobodyIsAskedForTheDisk,
+    /// Law 2: a machine that is up looks at no other.
+    WatchersLookAtTheirOwnAlone,
+    /// Law 3: a machine that was taken away is followed by a restart though its user has stopped it.
+    RestartsIgnoreTheStop,
+    /// Law 3: the word of a preemption alone begins the next run.
+    RestartsComeByWordAlone,
+    /// Law 7: a walk that is kept up knows no end.
+    PatienceIsEndless,
+    /// Law 7: an attempt is waited for however long it takes.
+    NoAttemptLimit,
     /// Law 5: the deadline follows the last activity, wherever it goes.
     TheDeadlineFollowsActivity,
     /// Law 5: nothing bounds a run.
@@ -74,6 +88,7 @@ impl Rules {
         let policy = &mut workspace.policy;
         match self.broken {
             Some(Break::NoSilenceLimit) => policy.silence_limit = NEVER,
+            Some(Break::NoAttemptLimit) => policy.attempt_limit = NEVER,
             Some(Break::NoPhaseLimits) => {
                 (policy.placing_limit, policy.booting_limit, policy.stopping_limit) = (NEVER, NEVER, NEVER);
             }
@@ -129,6 +144,19 @@ impl Rules {
                 *next = record.clone();
             }
             Some(Break::NoHardEnd) => next.hard_stop_at = None,
+            Some(Break::PatienceIsEndless) => {
+                next.walk.keep_trying_until = next.walk.keep_trying_until.map(|until| until + NEVER);
+            }
+            Some(Break::RestartsIgnoreTheStop) if record.phase == Phase::Stopping && next.phase == Phase::Stopped => {
+                let ending = Some(StopReason::Preempted);
+                let ready = Record { phase: Phase::Ready, wish: Wish::Running, ending, ..record.clone() };
+                return decide(&ready, event, now, workspace);
+            }
+            Some(Break::RestartsComeByWordAlone) if matches!(event, Event::Preempted { .. }) && decision.nudge => {
+                let (instance, instance_id) = (record.placement.clone().unwrap_or_default(), 0);
+                let down = InstanceSeen { instance, instance_id, status: InstanceStatus::Down, has_disk: false };
+                return decide(&real, Event::InstanceSeen(down), now, workspace);
+            }
             _ => {}
         }
         decision.save |= *next != real;
@@ -143,15 +171,32 @@ impl Rules {
         workspace: &Workspace,
     ) -> Step {
         let mut seen = seen.to_vec();
-        let others = |seen: &&mut InstanceSeen| record.placement.as_ref() != Some(&seen.instance);
+        let mut record = record.clone();
+        let ours = record.placement.clone();
+        let others = |seen: &&mut InstanceSeen| ours.as_ref() != Some(&seen.instance);
         match self.broken {
-            Some(Break::OthersAreNotLookedAt) => seen.retain(|seen| record.placement.as_ref() == Some(&seen.instance)),
+            Some(Break::OthersAreNotLookedAt) => seen.retain(|seen| ours.as_ref() == Some(&seen.instance)),
+            Some(Break::WatchersLookAtTheirOwnAlone) if record.phase != Phase::Placing => {
+                seen.retain(|seen| ours.as_ref() == Some(&seen.instance));
+            }
+            Some(Break::GivenUpStartsAreForgotten)
+                if record.phase == Phase::Placing
+                    && record.call.as_ref().is_some_and(|call| Some(call.action.instance()) != ours.as_deref()) =>
+            {
+                record.call = None;
+                seen.retain(|seen| ours.as_ref() == Some(&seen.instance));
+            }
+            Some(Break::NobodyIsAskedForTheDisk) => {
+                let silent = seen.iter().find(|seen| seen.status == InstanceStatus::Unreachable);
+                record.lost_zone =
+                    silent.and_then(|seen| workspace.placement(&seen.instance)).map(|at| at.zone.clone());
+            }
             Some(Break::TheDiskIsNotLookedFor) => {
                 seen.iter_mut().filter(others).for_each(|other| other.has_disk = false);
             }
             _ => {}
         }
-        next_step(record, &seen, now, workspace)
+        next_step(&record, &seen, now, workspace)
     }
 
     /// Whether the worker may make this call still: not when it was announced too long ago.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::{
     Action, BootReport, BootStep, Event, Heartbeat, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind,
-    Phase, Policy, Reading, Record, Repair, Seconds, Step, Timestamp, UpInstance, Workspace, plan,
+    Phase, Policy, Reading, Record, Repair, Seconds, StartRequest, Step, Timestamp, UpInstance, Workspace, plan,
 };
 use stateright::{Model, Property};
 
@@ -31,6 +31,10 @@ pub(crate) struct Bounds {
     pub(crate) placing: u64,
     /// Longest life of a run, in ticks, where the model comes to that.
     pub(crate) hard: Option<u64>,
+    /// A start that takes longer is given up, in ticks; machines then take as long as they like.
+    pub(crate) attempt: Option<u64>,
+    /// Every start asks for so many ticks of patience.
+    pub(crate) patience: Option<u64>,
     /// A worker's clock may be ahead of the others by so many ticks.
     pub(crate) ahead: u8,
     /// Nothing but the reaper's own nudges arrives, but those do, and workers live until they are done.
@@ -67,6 +71,12 @@ pub(crate) enum Deed {
     Refuse(usize),
     ComeUp(usize),
     RunDry(usize),
+    /// Told as dry, this one comes up later all the same.
+    RunDryForNow(usize),
+    ComeUpLate(usize),
+    /// The zone of this machine falls silent; an admin says that it is gone.
+    FallSilent(usize),
+    Consent(usize),
     GoDown(usize),
     Die(usize),
     ByHand(usize),
@@ -80,7 +90,7 @@ pub(crate) const CALL_LIMIT: u8 = 1;
 pub(crate) const BOOTING_LIMIT: u64 = 3;
 pub(crate) const STOPPING_LIMIT: u64 = 3;
 
-fn policy(placing: u64, hard: Option<u64>) -> Policy {
+fn policy(Bounds { placing, hard, attempt, .. }: &Bounds) -> Policy {
     let never = Seconds::hours(24 * 7);
     Policy {
         idle_limit: never,
@@ -89,20 +99,20 @@ fn policy(placing: u64, hard: Option<u64>) -> Policy {
         silence_limit: never,
         drain: ticks(1),
         heartbeat_every: ticks(1),
-        placing_limit: ticks(placing),
+        placing_limit: ticks(*placing),
         booting_limit: ticks(BOOTING_LIMIT),
         stopping_limit: ticks(STOPPING_LIMIT),
         call_limit: ticks(u64::from(CALL_LIMIT)),
         stock_out_retry: ticks(1),
-        attempt_limit: never,
-        dry_for: Seconds(0),
+        attempt_limit: attempt.map_or(never, ticks),
+        dry_for: never,
         ..Policy::default()
     }
 }
 
 impl Machines {
     pub(crate) fn new(bounds: Bounds, rules: Rules) -> Self {
-        let workspace = rules.workspace(workspace(bounds.placements, bounds.disk, policy(bounds.placing, bounds.hard)));
+        let workspace = rules.workspace(workspace(bounds.placements, bounds.disk, policy(&bounds)));
         Self { bounds, rules, workspace }
     }
 
@@ -110,6 +120,7 @@ impl Machines {
     fn apply(&self, world: &mut World, event: Event, now: Timestamp, saver: Option<usize>) -> bool {
         let from = saver.and_then(|worker| world.workers[worker].stale.clone()).unwrap_or(world.record.clone());
         let Ok(decision) = self.rules.decide(&from, event, now, &self.workspace) else { return false };
+        let ended = decision.ended.is_some();
         let next = without_receipts(decision.next);
         if !decision.save || next == *world.record {
             return false;
@@ -117,6 +128,8 @@ impl Machines {
         let before = std::mem::replace(&mut world.record, Arc::new(next));
         // In a fair world a worker that has saved looks again, as it does.
         world.nudged |= self.bounds.fair && saver.is_some();
+        world.broken = world.broken.or_else(|| ended.then(|| laws::broken_by_ending(world)).flatten());
+        world.forget();
         for (index, worker) in world.workers.iter_mut().enumerate() {
             if saver == Some(index) {
                 worker.stale = None;
@@ -172,9 +185,7 @@ impl Machines {
         match world.workers[worker].stage.clone() {
             Stage::Looked(seen) => self.think(world, worker, &seen),
             Stage::Decided(Intent::Save(event)) => {
-                let before = world.record.phase;
                 self.apply(world, event, now, Some(worker));
-                world.broken = world.broken.or(laws::broken_by_ending(world, before));
                 world.workers[worker] = Worker::IDLE;
             }
             Stage::Decided(Intent::Call(action)) => self.announce(world, worker, action, now),
@@ -213,6 +224,7 @@ impl Machines {
         let event = match answer {
             Answer::Accepted => Event::CallAccepted { operation: operation_name((run, call.sequence)) },
             Answer::Refused => Event::OperationFailed(error(OperationErrorKind::Refused)),
+            Answer::ZoneDown => Event::OperationFailed(error(OperationErrorKind::ZoneDown)),
         };
         self.apply(world, event, now, Some(worker));
         world.workers[worker] = Worker::IDLE;
@@ -222,7 +234,7 @@ impl Machines {
     fn sweep(&self, world: &mut World) {
         let now = moment(world.tick);
         let up = |(index, vm): (usize, &Vm)| {
-            vm.status.is_up().then(|| UpInstance {
+            (vm.status.is_up() && vm.reachable).then(|| UpInstance {
                 workspace: self.workspace.id.to_string(),
                 instance: INSTANCES[index].to_owned(),
                 zone: format!("zone-{}", INSTANCES[index]),
@@ -278,6 +290,24 @@ impl Machines {
         true
     }
 
+    /// A user starts it, or an admin without the zone of this machine.
+    fn start(&self, world: &mut World, without: Option<usize>) -> bool {
+        let now = moment(world.tick);
+        let keep_trying = self.bounds.patience.map(ticks);
+        let request = StartRequest { keep_trying, ..StartRequest::default() };
+        let event = match without {
+            Some(index) => Event::ZoneLost { zone: format!("zone-{}", INSTANCES[index]), request },
+            None => Event::StartRequested(request),
+        };
+        if !self.apply(world, event, now, None) {
+            return false;
+        }
+        world.put_to_rest = false;
+        world.consented = without.or(world.consented);
+        world.patience = keep_trying.map(|length| now + length);
+        true
+    }
+
     fn tick(&self, world: &mut World) {
         world.tick += 1;
         world.unswept += 1;
@@ -287,7 +317,8 @@ impl Machines {
         let busy = world.nudged
             || !world.in_flight.is_empty()
             || world.workers.iter().any(|worker| worker.stage != Stage::Idle)
-            || world.vms.iter().any(|vm| matches!(vm.status, InstanceStatus::ComingUp | InstanceStatus::InTransition));
+            || world.vms.iter().any(|vm| vm.status == InstanceStatus::InTransition)
+            || (self.bounds.attempt.is_none() && world.vms.iter().any(|vm| vm.status == InstanceStatus::ComingUp));
         world.tick < self.bounds.ticks && world.unswept < SWEEP_EVERY && !(self.bounds.fair && busy)
     }
 
@@ -312,10 +343,13 @@ impl Machines {
     fn vm_deeds(&self, world: &World, deeds: &mut Vec<Deed>) {
         let budget = &world.budget;
         for (index, vm) in world.vms.iter().enumerate() {
+            deeds.extend((budget.gone > 0 && vm.reachable).then_some(Deed::FallSilent(index)));
+            deeds.extend((budget.consents > 0 && !vm.reachable).then_some(Deed::Consent(index)));
             match vm.status {
                 InstanceStatus::ComingUp => {
                     deeds.push(Deed::ComeUp(index));
                     deeds.extend((budget.stock_outs > 0).then_some(Deed::RunDry(index)));
+                    deeds.extend((budget.lates > 0).then_some(Deed::RunDryForNow(index)));
                 }
                 InstanceStatus::Running => {
                     deeds.push(Deed::Heartbeat(index));
@@ -325,7 +359,10 @@ impl Machines {
                     deeds.extend((budget.preemptions > 0).then_some(Deed::Preempt(index)));
                 }
                 InstanceStatus::InTransition => deeds.extend([Deed::Heartbeat(index), Deed::GoDown(index)]),
-                InstanceStatus::Down => deeds.extend((budget.by_hand > 0).then_some(Deed::ByHand(index))),
+                InstanceStatus::Down => {
+                    deeds.extend((budget.by_hand > 0).then_some(Deed::ByHand(index)));
+                    deeds.extend(vm.may_come_late.then_some(Deed::ComeUpLate(index)));
+                }
                 InstanceStatus::Missing | InstanceStatus::Unreachable => {}
             }
             deeds.extend(vm.preempted_in.is_some().then_some(Deed::TellPreempted(index)));
@@ -353,6 +390,12 @@ fn arrive(world: &mut World, index: usize, has_disk_to_move: bool) {
     world.broken = world.broken.or(laws::broken_by_arrival(world, name, &action));
     let target = index_of(action.instance());
     let elsewhere = world.vms.iter().enumerate().any(|(other, vm)| other != target && vm.has_disk);
+    if !world.vms[target].reachable {
+        return give_answer(world, name, Answer::ZoneDown);
+    }
+    if matches!(action, Action::ForceAttachDisk { .. }) {
+        world.vms.iter_mut().for_each(|vm| vm.has_disk = false);
+    }
     let vm = &mut world.vms[target];
     let mut answer = Answer::Accepted;
     match (&action, vm.status) {
@@ -363,6 +406,7 @@ fn arrive(world: &mut World, index: usize, has_disk_to_move: bool) {
             vm.status = InstanceStatus::ComingUp;
             vm.starting = Some(name);
             vm.woken_by = Some(name.0);
+            vm.may_come_late = false;
         }
         (Action::StartInstance { .. }, InstanceStatus::InTransition) => {
             world.failed.push((name, OperationErrorKind::Transient));
@@ -414,6 +458,8 @@ impl Model for Machines {
             starting: None,
             preempted_in: None,
             unwanted_since: None,
+            may_come_late: false,
+            reachable: true,
         };
         vec![World {
             tick: 0,
@@ -427,6 +473,9 @@ impl Model for Machines {
             nudged: false,
             moved: None,
             boot_failed_in: None,
+            put_to_rest: false,
+            patience: None,
+            consented: None,
             broken: None,
         }]
     }
@@ -451,11 +500,16 @@ impl Model for Machines {
             Deed::Tick => self.tick(&mut world),
             Deed::Start => {
                 world.budget.starts -= 1;
-                self.apply(&mut world, Event::StartRequested(Default::default()), now, None).then_some(())?;
+                self.start(&mut world, None).then_some(())?;
+            }
+            Deed::Consent(index) => {
+                world.budget.consents -= 1;
+                self.start(&mut world, Some(index)).then_some(())?;
             }
             Deed::Stop => {
                 world.budget.stops -= 1;
                 self.apply(&mut world, Event::StopRequested, now, None).then_some(())?;
+                world.put_to_rest = true;
             }
             Deed::Heartbeat(index) => self.heartbeat(&mut world, index, None).then_some(())?,
             Deed::Move(index) => {
@@ -479,6 +533,21 @@ impl Model for Machines {
                 world.vms[index].starting = None;
             }
             Deed::RunDry(index) => run_dry(&mut world, index),
+            Deed::RunDryForNow(index) => {
+                world.budget.lates -= 1;
+                world.budget.stock_outs += 1;
+                run_dry(&mut world, index);
+                world.vms[index].may_come_late = true;
+            }
+            Deed::ComeUpLate(index) => {
+                // Nobody can know that it is ours: it is as if somebody had started it by hand.
+                let vm = &mut world.vms[index];
+                (vm.status, vm.woken_by, vm.may_come_late) = (InstanceStatus::Running, None, false);
+            }
+            Deed::FallSilent(index) => {
+                world.budget.gone -= 1;
+                world.vms[index].reachable = false;
+            }
             Deed::GoDown(index) => world.vms[index].status = InstanceStatus::Down,
             Deed::Die(index) => {
                 world.budget.deaths -= 1;

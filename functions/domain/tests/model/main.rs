@@ -11,6 +11,10 @@
 //! | placements | two runs; stock-outs, a refusal, a death | two placements, one disk, two workers |
 //! | boots | one run; reports of its boot, its failure | one placement, one worker, a near hard end |
 //! | strays | two runs; hand, death | two placements, one disk; only the reaper's nudges arrive |
+//! | walk | one run that is kept up; slow starts, stock-outs | two placements |
+//! | late | one run; a stock-out that was none, a slow start | two placements, one disk; only the reaper's nudges arrive |
+//! | interrupted | a preemption, and the run that follows it | two placements, one disk |
+//! | gone | a zone that falls silent, an admin's word | two placements, one disk |
 //! | use | work, a person, late heartbeats, silence, hard end | one run that is ready |
 //! | extensions | work, a person, an extension | one run that is ready |
 //! | slow sweeps | work, a person | a sweep every second tick, half a drain |
@@ -66,6 +70,9 @@ mod bounds {
         refusals: 0,
         moves: 0,
         failures: 0,
+        lates: 0,
+        gone: 0,
+        consents: 0,
     };
 
     pub(crate) const FENCING: machines::Bounds = machines::Bounds {
@@ -77,6 +84,8 @@ mod bounds {
         ahead: 1,
         fair: false,
         hard: None,
+        attempt: None,
+        patience: None,
         budget: Budget { starts: 2, stops: 2, ..NOTHING },
     };
 
@@ -114,8 +123,42 @@ mod bounds {
         ahead: 0,
         fair: true,
         hard: None,
+        attempt: None,
+        patience: None,
         budget: Budget { starts: 2, stops: 1, by_hand: 1, deaths: 1, ..NOTHING },
     };
+
+    /// Dry in both rounds, or slow in one of them.
+    pub(crate) const WALK: machines::Bounds = machines::Bounds {
+        placements: 2,
+        workers: 1,
+        ticks: 8,
+        ahead: 0,
+        attempt: Some(2),
+        patience: Some(4),
+        budget: Budget { starts: 1, stops: 1, stock_outs: 4, ..NOTHING },
+        ..FENCING
+    };
+
+    pub(crate) const LATE: machines::Bounds = machines::Bounds {
+        ticks: 12,
+        attempt: Some(2),
+        budget: Budget { starts: 1, stops: 1, stock_outs: 2, lates: 1, ..NOTHING },
+        ..STRAYS
+    };
+
+    pub(crate) const INTERRUPTED: machines::Bounds = machines::Bounds {
+        placements: 2,
+        disk: true,
+        workers: 1,
+        ticks: 6,
+        ahead: 0,
+        budget: Budget { starts: 1, stops: 1, preemptions: 1, ..NOTHING },
+        ..FENCING
+    };
+
+    pub(crate) const GONE: machines::Bounds =
+        machines::Bounds { budget: Budget { starts: 1, stops: 1, gone: 1, consents: 1, ..NOTHING }, ..INTERRUPTED };
 
     pub(crate) const USE: usage::Bounds = usage::Bounds {
         ticks: 12,
@@ -163,6 +206,26 @@ fn a_boot_that_moves_goes_on_and_one_that_stands_still_or_fails_ends() {
 #[test]
 fn machines_that_nobody_wants_are_stopped_by_sweeps_alone() {
     walk("strays", Machines::new(bounds::STRAYS, Rules::default()), 100_000);
+}
+
+#[test]
+fn a_walk_gives_up_what_is_slow_begins_again_and_ends() {
+    walk("walk", Machines::new(bounds::WALK, Rules::default()), 10_000);
+}
+
+#[test]
+fn a_start_that_was_given_up_and_comes_up_late_is_stopped() {
+    walk("late", Machines::new(bounds::LATE, Rules::default()), 1_000);
+}
+
+#[test]
+fn an_interrupted_run_is_followed_by_the_next_unless_its_user_has_stopped_it() {
+    walk("interrupted", Machines::new(bounds::INTERRUPTED, Rules::default()), 10_000);
+}
+
+#[test]
+fn the_disk_is_taken_by_force_from_a_zone_that_is_gone_and_from_no_other() {
+    walk("gone", Machines::new(bounds::GONE, Rules::default()), 10_000);
 }
 
 #[test]

@@ -44,6 +44,10 @@ pub(crate) struct Vm {
     pub(crate) preempted_in: Option<RunNumber>,
     /// Since which tick it has been up though the record does not want it.
     pub(crate) unwanted_since: Option<u8>,
+    /// Google has said that there is no machine, and one may come up all the same.
+    pub(crate) may_come_late: bool,
+    /// Its zone answers.
+    pub(crate) reachable: bool,
 }
 
 /// A call on its way to Compute Engine.
@@ -60,6 +64,8 @@ pub(crate) struct InFlight {
 pub(crate) enum Answer {
     Accepted,
     Refused,
+    /// Nobody answers for the zone.
+    ZoneDown,
 }
 
 /// Where a worker is. It may die anywhere, which makes it idle.
@@ -119,6 +125,11 @@ pub(crate) struct Budget {
     pub(crate) moves: u8,
     /// Words of a machine that its boot has failed.
     pub(crate) failures: u8,
+    /// Stock-outs that were none: the machine comes up later.
+    pub(crate) lates: u8,
+    /// Zones that fall silent, and words of an admin that one is gone.
+    pub(crate) gone: u8,
+    pub(crate) consents: u8,
 }
 
 /// Everything there is.
@@ -138,6 +149,12 @@ pub(crate) struct World {
     /// When a boot has last said that it came further, and the run whose boot has said that it failed.
     pub(crate) moved: Option<u8>,
     pub(crate) boot_failed_in: Option<RunNumber>,
+    /// Its user has pressed Stop last, not Start.
+    pub(crate) put_to_rest: bool,
+    /// Until when its user wants it tried.
+    pub(crate) patience: Option<Timestamp>,
+    /// The machine whose zone an admin has said is gone, for the run under way.
+    pub(crate) consented: Option<usize>,
     /// The law that a call has broken by arriving.
     pub(crate) broken: Option<&'static str>,
 }
@@ -146,9 +163,9 @@ impl World {
     pub(crate) fn seen(&self, workspace: &Workspace) -> Vec<InstanceSeen> {
         let see = |(index, (vm, placement)): (usize, (&Vm, &Placement))| InstanceSeen {
             instance: placement.instance.clone(),
-            status: vm.status,
+            status: if vm.reachable { vm.status } else { InstanceStatus::Unreachable },
             instance_id: instance_id(index),
-            has_disk: vm.has_disk,
+            has_disk: vm.reachable && vm.has_disk,
         };
         self.vms.iter().zip(&workspace.placements).enumerate().map(see).collect()
     }
@@ -156,6 +173,13 @@ impl World {
     /// The record wants this machine up.
     pub(crate) fn wants(&self, index: usize) -> bool {
         self.record.wish == Wish::Running && self.record.placement.as_deref() == Some(INSTANCES[index])
+    }
+
+    /// What was true of a run that is over matters no more.
+    pub(crate) fn forget(&mut self) {
+        if !self.record.phase.expects_machine() {
+            (self.patience, self.consented) = (None, None);
+        }
     }
 
     /// Brings states that differ in nothing that matters together.
@@ -238,6 +262,13 @@ pub(crate) fn without_receipts(mut record: Record) -> Record {
         Phase::Booting => record.boot.map(|boot| Boot { moved_at: boot.moved_at, ..Boot::default() }),
         _ => None,
     };
+    // That a placement was dry counts for as long as a model lasts.
+    for dry in &mut record.dry_lately {
+        dry.at = moment(0);
+    }
+    // Of the tries, only that one is under way, and since when.
+    let last = record.walk.attempts.pop().filter(|_| record.phase == Phase::Placing);
+    record.walk.attempts = last.into_iter().collect();
     record.usual = Vec::new();
     record.month = Month::default();
     record.billed_since = None;

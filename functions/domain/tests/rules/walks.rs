@@ -243,6 +243,46 @@ fn the_last_placement_of_a_round_is_given_up_where_another_round_follows() {
 }
 
 #[test]
+fn a_start_that_was_given_up_with_its_round_is_stopped_before_the_next() {
+    let mut life = Life::of(&["a"]);
+    life.keep_trying(0, 60);
+    life.ask(0);
+    life.take(150, Event::SweepDue);
+    assert_eq!(life.step(151, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
+    let follow = Step::Follow { operation: "start-a".to_owned(), instance: "a".to_owned() };
+    assert_eq!(life.step(151, "a", &[("a", Running)]), follow, "it has come up at the last moment");
+}
+
+#[test]
+fn a_start_whose_answer_was_lost_is_given_up_too() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.take(10, Event::CallIntended(start_of("a")));
+    assert_eq!(life.step(159, "a", &[("a", ComingUp)]), Step::Wait { until: at(161) });
+    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::SweepDue));
+    life.take(160, Event::SweepDue);
+    assert_eq!((life.placement(), life.outcomes()), ("b", vec![("a", Outcome::TimedOut)]));
+    assert_eq!(life.step(161, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
+}
+
+#[test]
+fn a_machine_that_comes_up_late_is_stopped_while_the_next_is_coming_up() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.find_dry(0);
+    life.ask(10);
+    let follow = Step::Follow { operation: "start-b".to_owned(), instance: "b".to_owned() };
+    assert_eq!(life.step(20, "b", &[("a", Running)]), follow, "nobody knows yet what becomes of b");
+    assert_eq!(life.step(21, "b", &[("a", Running), ("b", ComingUp)]), Step::Call(stop_of("a")));
+    life.take(21, Event::CallIntended(stop_of("a")));
+    life.take(21, Event::CallAccepted { operation: "stop-a".to_owned() });
+    life.take(30, Event::OperationDone);
+    assert_eq!(life.step(31, "b", &[("b", ComingUp)]), Step::Wait { until: at(33) });
+    // If b was dry meanwhile, nobody has been told: it is asked for again.
+    assert_eq!(life.step(31, "b", &[]), Step::Call(start_of("b")));
+}
+
+#[test]
 fn what_becomes_of_a_start_that_was_given_up_is_not_held_against_the_next_placement() {
     let mut life = Life::of(&["a", "b"]);
     life.start(0);
