@@ -21,8 +21,10 @@ pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp,
     {
         record.walk.begin_attempt(placement, now);
     }
+    let repeats = record.call.as_ref().is_some_and(|before| before.action == action && before.operation.is_none());
     record.calls += 1;
     record.call = Some(Call {
+        repeats,
         action,
         sequence: record.calls,
         announced_at: now,
@@ -79,6 +81,10 @@ pub(crate) fn take_failure(
     let code = match kind {
         _ if beside_the_point => return call_again_later(record, failed, now),
         OperationErrorKind::Transient => return call_again_later(record, failed, now),
+        // Refused because it was done already, perhaps: whoever looks next sees where the disk is.
+        OperationErrorKind::Refused if !starting && failed.as_ref().is_some_and(|call| call.repeats) => {
+            return call_again_later(record, failed, now);
+        }
         OperationErrorKind::StockOut | OperationErrorKind::ZoneDown => {
             let dry = kind == OperationErrorKind::StockOut;
             let outcome = if dry { Outcome::Dry } else { Outcome::TimedOut };

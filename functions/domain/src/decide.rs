@@ -10,7 +10,7 @@ use crate::idleness::{is_silent, keep_running, move_stop_at, note_activity, writ
 use crate::interruption::{end_and_follow, note_interruption};
 use crate::passing::pass_time;
 use crate::record::{Activity, BootReport, BootStep, FailureCode, Phase, Record, Run, RunNumber, Signal, StopReason};
-use crate::step::{InstanceSeen, InstanceStatus};
+use crate::step::{Action, InstanceSeen, InstanceStatus};
 use crate::telling::tell;
 use crate::time::{Seconds, Timestamp};
 use crate::walk::{Outcome, keep_trying_until};
@@ -86,6 +86,11 @@ pub fn decide(record: &Record, event: Event, now: Timestamp, workspace: &Workspa
             next.notices.extend(notice.again(now, at_least));
             // The oldest is the first to be dropped where there are too many.
             next.notices.sort_by_key(|notice| notice.sequence);
+        }
+        Event::AttemptOverdue => {
+            if let Some(walked_on) = record.past_overdue_attempt(now, workspace) {
+                next = walked_on;
+            }
         }
         Event::SweepDue => {
             ended = pass_time(&mut next, now, workspace);
@@ -201,10 +206,14 @@ fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp, workspac
     record.phase = Phase::Booting;
     record.phase_since = now;
     record.instance_id = Some(instance_id);
-    record.call = None;
+    let call = record.call.take();
     note_up(record, now, workspace);
     if record.billed_since.is_none() {
-        record.begin_billing(now, workspace);
+        // Where the answer to its start was lost, it has been up for some time.
+        let start = call.filter(|call| {
+            matches!(&call.action, Action::StartInstance { instance } if record.placement.as_ref() == Some(instance))
+        });
+        record.begin_billing(start.map_or(now, |call| call.announced_at), workspace);
     }
     let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new(), failed: false };
     record.boot = record.boot.take().map(|boot| boot.at(report, now));

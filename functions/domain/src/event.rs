@@ -41,6 +41,8 @@ pub enum Event {
     NoticeTaken { sequence: u64 },
     /// This notice has surely not arrived; its receiver wants to be left alone for `at_least`.
     NoticeReturned { notice: Notice, at_least: Seconds },
+    /// The start that is under way is overdue, and its machine was looked at: it is not up.
+    AttemptOverdue,
     /// Time has passed.
     SweepDue,
 }

@@ -17,11 +17,6 @@ pub(crate) fn pass_time(record: &mut Record, now: Timestamp, workspace: &Workspa
             let detail = boot_detail(record);
             fail_later(record, FailureCode::PlacingTimedOut, None, detail, now);
         }
-        Phase::Placing if !at_hard_end => {
-            if let Some(walked_on) = record.past_overdue_attempt(now, workspace) {
-                *record = walked_on;
-            }
-        }
         Phase::Booting if record.boot_stands_still(now, policy) => {
             let (step, detail) = (record.boot.as_ref().map(|boot| boot.step), boot_detail(record));
             fail_later(record, FailureCode::BootTimedOut, step, detail, now);

@@ -191,6 +191,8 @@ pub struct Call {
     pub until: Timestamp,
     /// Name of the accepted operation.
     pub operation: Option<String>,
+    /// The same was announced before and never answered: it may have been done already.
+    pub repeats: bool,
 }
 
 impl Call {

@@ -106,16 +106,27 @@ const LOOK_EVERY: Seconds = Seconds(2);
 /// it loads the record, then reads the clock (`now`), then looks at the machines. With a clock read after the look, a
 /// call that arrived in between would count as one that can no longer arrive, and what was seen before it as final.
 pub fn next_step(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Step {
-    if record.past_overdue_attempt(now, workspace).is_some() {
-        return Step::Record(Event::SweepDue);
-    }
-    if let Some(step) = attend_call(record, seen, now) {
+    let held_up = attend_overdue(record, seen, now, workspace).or_else(|| attend_call(record, seen, now));
+    if let Some(step) = held_up {
         return step;
     }
     match record.phase {
         Phase::Placing => place(record, seen, now, workspace),
         Phase::Booting | Phase::Ready | Phase::Draining => watch(record, seen, now, &workspace.policy),
         Phase::Stopping | Phase::Stopped | Phase::Failed => bring_down(record, seen, now, &workspace.policy),
+    }
+}
+
+/// Walks on from a start that is overdue, unless its machine has come up while nobody looked.
+fn attend_overdue(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Workspace) -> Option<Step> {
+    record.past_overdue_attempt(now, workspace)?;
+    let up = status_of(seen, record.placement.as_deref()?) == InstanceStatus::Running;
+    let accepted = record.call.as_ref().is_some_and(|call| call.operation.is_some());
+    match (up, accepted) {
+        // Whatever its operation is still waiting for.
+        (true, true) => Some(Step::Record(Event::OperationDone)),
+        (true, false) => None,
+        (false, _) => Some(Step::Record(Event::AttemptOverdue)),
     }
 }
 

@@ -1,11 +1,13 @@
-//! Found by the models, or by reading, in these rules before they were mended, or in rules broken on purpose: each
+//! Found by the models, the simulation, or by reading, in these rules before they were mended, or in rules broken on purpose: each
 //! replayed against the real rules, with what is right.
 
-use domain::{Denied, Event, InstanceStatus, Phase, Reading, Record, Step, StopReason, decide, next_step};
+use domain::{
+    Denied, Event, InstanceStatus, OperationErrorKind, Phase, Reading, Record, Step, StopReason, decide, next_step,
+};
 
 use crate::fixture::{
-    BUSY, ID_A, IDLE, accepted, after, announced, at, beat, booting, draining, failed, ready, seen, sight, stop_of,
-    stopped, stopping, take, used, workspace,
+    BUSY, ID_A, IDLE, accepted, after, announced, at, beat, booting, draining, failed, placing, ready, seen, sight,
+    start_of, stop_of, stopped, stopping, take, used, workspace,
 };
 use InstanceStatus::{ComingUp, Down, Running};
 
@@ -180,4 +182,47 @@ fn a_vm_that_has_spoken_since_its_end_was_announced_is_not_called_silent() {
     assert_eq!(spoke.phase, Phase::Draining, "it is idle, and its end was announced");
     let stopped = after(&spoke, Event::SweepDue, at(2080));
     assert_eq!((stopped.phase, stopped.ending), (Phase::Stopping, Some(StopReason::Idle)));
+}
+
+/// Seeds of the simulation: nobody got through for longer than the attempt limit while the machine came up. The reaper,
+/// or whoever looked first, walked on by the clock alone, and the machine that ran was stopped.
+#[test]
+fn a_machine_that_has_come_up_is_not_given_up_because_nobody_has_looked() {
+    let late = at(2 + 150);
+    assert_eq!(
+        after(&accepted(), Event::SweepDue, late).placement.as_deref(),
+        Some("a"),
+        "the clock alone says nothing"
+    );
+    let found = next_step(&accepted(), &[seen("a", Running), seen("b", Down)], late, &workspace());
+    assert_eq!(found, Step::Record(Event::OperationDone));
+    let still_coming = next_step(&accepted(), &[seen("a", ComingUp), seen("b", Down)], late, &workspace());
+    assert_eq!(still_coming, Step::Record(Event::AttemptOverdue));
+}
+
+/// Seeds of the simulation: the answer to the start was lost, and what ran until somebody looked was billed to nobody.
+#[test]
+fn a_machine_whose_starts_answer_was_lost_is_billed_from_its_announcement() {
+    let found = after(&announced(), sight("a", Running), at(100));
+    assert_eq!((found.phase, found.billed_since), (Phase::Booting, Some(at(1))));
+    let by_hand = after(&placing(), sight("a", Running), at(100));
+    assert_eq!(by_hand.billed_since, Some(at(100)), "nobody knows since when");
+}
+
+/// Seeds of the simulation: an attachment was made and its answer lost; made again it was refused, because the disk was
+/// attached, to the very instance that it was wanted at. The run failed for it.
+#[test]
+fn a_disk_that_is_there_already_fails_no_run() {
+    let attach = || Event::CallIntended(domain::Action::AttachDisk { instance: "b".to_owned() });
+    let dry = after(&accepted(), failed(OperationErrorKind::StockOut), at(20));
+    let first = after(&dry, attach(), at(30));
+    let refused = after(&first, failed(OperationErrorKind::Refused), at(31));
+    assert_eq!(refused.phase, Phase::Failed, "the first of its kind is what it says");
+    let again = after(&first, attach(), at(80));
+    let told = after(&again, failed(OperationErrorKind::Refused), at(81));
+    assert_eq!((told.phase, &told.failure), (Phase::Placing, &None));
+    let there = domain::InstanceSeen { has_disk: true, ..seen("b", Down) };
+    let elsewhere = domain::InstanceSeen { has_disk: false, ..seen("a", Down) };
+    let step = next_step(&told, &[elsewhere, there], at(100), &workspace());
+    assert_eq!(step, Step::Call(start_of("b")), "whoever looks sees that it is there");
 }

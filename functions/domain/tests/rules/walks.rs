@@ -73,7 +73,7 @@ fn a_placement_that_timed_out_is_tried_last_as_a_dry_one_is() {
     let mut life = Life::of(&["a", "b"]);
     life.start(0);
     life.ask(0);
-    life.take(150, Event::SweepDue);
+    life.take(150, Event::AttemptOverdue);
     life.take(151, Event::StopRequested);
     life.take(152, Event::OperationDone);
     life.take(153, Event::InstanceSeen(life.seen("b", Down)));
@@ -203,9 +203,9 @@ fn a_start_that_is_not_over_within_the_attempt_limit_is_given_up_and_stopped_bef
     life.ask(10);
     let follow = Step::Follow { operation: "start-a".to_owned(), instance: "a".to_owned() };
     assert_eq!(life.step(159, "a", &[("a", ComingUp)]), follow);
-    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::SweepDue));
-    let decision = life.take(160, Event::SweepDue);
-    assert!(decision.save && decision.nudge);
+    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::AttemptOverdue));
+    let decision = life.take(160, Event::AttemptOverdue);
+    assert!(decision.save);
     assert_eq!((life.placement(), life.outcomes()), ("b", vec![("a", Outcome::TimedOut)]));
     assert_eq!(life.step(161, "a", &[]), follow, "down still, it may come up: so it is waited for");
     assert_eq!(life.step(161, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
@@ -222,7 +222,7 @@ fn the_last_placement_of_a_walk_is_waited_for() {
     life.start(0);
     life.find_dry(0);
     life.ask(10);
-    life.take(400, Event::SweepDue);
+    life.take(400, Event::AttemptOverdue);
     assert_eq!((life.phase(), life.placement()), (Phase::Placing, "b"));
     life.take(609, Event::SweepDue);
     assert_eq!(life.phase(), Phase::Placing);
@@ -235,7 +235,7 @@ fn the_last_placement_of_a_round_is_given_up_where_another_round_follows() {
     let mut life = Life::of(&["a"]);
     life.keep_trying(0, 60);
     life.ask(0);
-    life.take(150, Event::SweepDue);
+    life.take(150, Event::AttemptOverdue);
     assert_eq!((life.record.walk.rounds, life.record.walk.not_before), (1, Some(at(180))));
     // What its start comes to meanwhile is no round of its own.
     life.fail(160, StockOut, &[]);
@@ -247,7 +247,7 @@ fn a_start_that_was_given_up_with_its_round_is_stopped_before_the_next() {
     let mut life = Life::of(&["a"]);
     life.keep_trying(0, 60);
     life.ask(0);
-    life.take(150, Event::SweepDue);
+    life.take(150, Event::AttemptOverdue);
     assert_eq!(life.step(151, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
     let follow = Step::Follow { operation: "start-a".to_owned(), instance: "a".to_owned() };
     assert_eq!(life.step(151, "a", &[("a", Running)]), follow, "it has come up at the last moment");
@@ -259,8 +259,8 @@ fn a_start_whose_answer_was_lost_is_given_up_too() {
     life.start(0);
     life.take(10, Event::CallIntended(start_of("a")));
     assert_eq!(life.step(159, "a", &[("a", ComingUp)]), Step::Wait { until: at(161) });
-    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::SweepDue));
-    life.take(160, Event::SweepDue);
+    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::AttemptOverdue));
+    life.take(160, Event::AttemptOverdue);
     assert_eq!((life.placement(), life.outcomes()), ("b", vec![("a", Outcome::TimedOut)]));
     assert_eq!(life.step(161, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
 }
@@ -287,7 +287,7 @@ fn what_becomes_of_a_start_that_was_given_up_is_not_held_against_the_next_placem
     let mut life = Life::of(&["a", "b"]);
     life.start(0);
     life.ask(0);
-    life.take(150, Event::SweepDue);
+    life.take(150, Event::AttemptOverdue);
     life.fail(155, StockOut, &[]);
     assert_eq!((life.phase(), life.placement(), life.record.call.clone()), (Phase::Placing, "b", None));
     assert_eq!(life.step(156, "b", &[]), Step::Call(start_of("b")));
@@ -383,7 +383,7 @@ fn what_timed_out_is_not_billed_and_what_comes_up_after_it_is() {
     let mut life = Life::of(&["a", "b"]);
     life.start(0);
     life.ask(0);
-    life.take(150, Event::SweepDue);
+    life.take(150, Event::AttemptOverdue);
     assert_eq!(life.record.billed_since, None);
     life.ask(200);
     assert_eq!(life.record.billed_since, Some(at(200)));

@@ -94,6 +94,7 @@ pub fn full_record() -> Record {
             announced_at: at(2),
             until: at(3),
             operation: Some("operation-1".to_owned()),
+            repeats: true,
         }),
         calls: 4,
         // Above the signed range: Compute Engine's numbers use all 64 bits.

@@ -192,6 +192,8 @@ struct CallFields {
     #[serde(with = "stored")]
     until: Timestamp,
     operation: Option<String>,
+    #[serde(default)]
+    repeats: bool,
 }
 
 #[derive(Serialize, Deserialize)]
