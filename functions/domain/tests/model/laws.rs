@@ -1,6 +1,6 @@
 //! The laws that the machines' model is held to.
 
-use domain::{Action, FailureCode, InstanceStatus, Outcome, Phase, RunNumber, StopReason, Wish};
+use domain::{Action, FailureCode, InstanceStatus, Outcome, Phase, Record, RunNumber, StopReason, Wish};
 use stateright::Property;
 
 use crate::machines::{BOOTING_LIMIT, Bounds, Machines, STOPPING_LIMIT};
@@ -35,16 +35,18 @@ pub(crate) fn broken_by_arrival(world: &World, (run, _): CallName, action: &Acti
         Action::ForceAttachDisk { .. } if world.vms.iter().any(|vm| vm.has_disk && vm.reachable) => {
             Some("law 4: the disk is taken by force from a machine that can be asked")
         }
-        Action::ForceAttachDisk { .. } if !world.consented.is_some_and(|index| !world.vms[index].reachable) => {
+        Action::ForceAttachDisk { .. } if world.consented.is_none_or(|index| world.vms[index].reachable) => {
             Some("law 4: the disk is taken by force though nobody has said that its zone is gone")
         }
         _ => None,
     }
 }
 
-/// The law that is broken by saving that a run is over.
-pub(crate) fn broken_by_ending(world: &World) -> Option<&'static str> {
-    let up = world.vms.iter().any(is_ours_and_up);
+/// The law that is broken by saving that the run of `before` is over.
+pub(crate) fn broken_by_ending(world: &World, before: &Record) -> Option<&'static str> {
+    // A stop that comes before anything was asked of Google waits for no machine of the run before.
+    let its = |vm: &Vm| before.phase == Phase::Stopping || vm.woken_by == Some(before.run);
+    let up = world.vms.iter().any(|vm| is_ours_and_up(vm) && its(vm));
     // A stop that has taken too long ends the run with its machine up, and says so.
     let told = world.record.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::StopTimedOut);
     (up && !told).then_some("law 3: a run is said to be over while its machine is up")
@@ -71,7 +73,9 @@ fn walks_for_at_most(model: &Machines, world: &World) -> bool {
     let attempt = record.walk.attempts.last().filter(|last| last.outcome == Outcome::Trying);
     let overdue =
         |limit: u64| attempt.is_some_and(|last| now.since(last.at.max(record.walk.since)) > ticks(limit) + sweep);
-    let gives_up = model.bounds.attempt.is_none_or(|limit| tried >= model.bounds.placements || !overdue(limit));
+    // Given up after a look alone: where nobody may ever look, the placing limit ends it.
+    let given_up = |limit| tried >= model.bounds.placements || !overdue(limit);
+    let gives_up = !model.bounds.fair || model.bounds.attempt.is_none_or(given_up);
     record.phase != Phase::Placing || (now.since(moved) <= ticks(model.bounds.placing) + sweep && gives_up)
 }
 

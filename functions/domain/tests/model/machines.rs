@@ -7,16 +7,16 @@
 use std::sync::Arc;
 
 use domain::{
-    Action, BootReport, BootStep, Event, Heartbeat, InstanceSeen, InstanceStatus, OperationError, OperationErrorKind,
-    Phase, Policy, Reading, Record, Repair, Seconds, StartRequest, Step, Timestamp, UpInstance, Workspace, plan,
+    BootReport, BootStep, Event, Heartbeat, InstanceStatus, Phase, Policy, Reading, Record, Repair, Seconds,
+    StartRequest, Timestamp, UpInstance, Workspace, plan,
 };
 use stateright::{Model, Property};
 
 use crate::breaks::{Break, Rules};
+use crate::google::{arrive, befall, refuse};
 use crate::laws;
 use crate::world::{
-    Answer, Budget, CallName, INSTANCES, InFlight, Intent, SWEEP_EVERY, Stage, Vm, Worker, World, index_of,
-    instance_id, moment, operation_name, ticks, without_receipts, workspace,
+    Budget, INSTANCES, SWEEP_EVERY, Stage, Vm, Worker, World, instance_id, moment, ticks, without_receipts, workspace,
 };
 
 /// What bounds a model of the machines.
@@ -117,7 +117,7 @@ impl Machines {
     }
 
     /// Saves what an event makes of the record; false when it may not happen or changes nothing.
-    fn apply(&self, world: &mut World, event: Event, now: Timestamp, saver: Option<usize>) -> bool {
+    pub(crate) fn apply(&self, world: &mut World, event: Event, now: Timestamp, saver: Option<usize>) -> bool {
         let from = saver.and_then(|worker| world.workers[worker].stale.clone()).unwrap_or(world.record.clone());
         let Ok(decision) = self.rules.decide(&from, event, now, &self.workspace) else { return false };
         let ended = decision.ended.is_some();
@@ -128,7 +128,7 @@ impl Machines {
         let before = std::mem::replace(&mut world.record, Arc::new(next));
         // In a fair world a worker that has saved looks again, as it does.
         world.nudged |= self.bounds.fair && saver.is_some();
-        world.broken = world.broken.or_else(|| ended.then(|| laws::broken_by_ending(world)).flatten());
+        world.broken = world.broken.or_else(|| ended.then(|| laws::broken_by_ending(world, &before)).flatten());
         world.forget();
         for (index, worker) in world.workers.iter_mut().enumerate() {
             if saver == Some(index) {
@@ -138,96 +138,6 @@ impl Machines {
             }
         }
         true
-    }
-
-    /// Somebody else has saved: what this worker was about to save will end in conflict.
-    fn overtake(&self, worker: &mut Worker, before: &Arc<Record>) {
-        if self.rules.breaks(Break::StepsAreSavedBlindly) {
-            if worker.stage != Stage::Idle {
-                worker.stale.get_or_insert_with(|| before.clone());
-            }
-            return;
-        }
-        // A call that was announced is made all the same; its answer is saved if the record still knows the call.
-        if !matches!(worker.stage, Stage::Announced { .. } | Stage::Calling { .. }) {
-            *worker = Worker::IDLE;
-        }
-    }
-
-    fn look(&self, world: &mut World, worker: usize, ahead: u8) {
-        world.nudged = false;
-        let seen = world.seen(&self.workspace);
-        world.workers[worker].ahead = ahead;
-        if self.rules.breaks(Break::TheClockIsReadAfterTheLook) {
-            world.workers[worker].stage = Stage::Looked(seen);
-        } else {
-            self.think(world, worker, &seen);
-        }
-    }
-
-    /// What the worker makes of what it has seen. Waiting, or having nothing to do, leaves it idle.
-    fn think(&self, world: &mut World, worker: usize, seen: &[InstanceSeen]) {
-        let now = moment(world.tick + world.workers[worker].ahead);
-        let intent = match self.rules.next_step(&world.record, seen, now, &self.workspace) {
-            Step::Call(action) => Some(Intent::Call(action)),
-            Step::Record(event) => Some(Intent::Save(event)),
-            Step::Follow { operation, .. } => operation_outcome(world, &operation).map(Intent::Save),
-            Step::Wait { .. } | Step::Done => None,
-        };
-        match intent {
-            Some(intent) => world.workers[worker].stage = Stage::Decided(intent),
-            None => world.workers[worker] = Worker::IDLE,
-        }
-    }
-
-    fn act(&self, world: &mut World, worker: usize) {
-        let now = moment(world.tick + world.workers[worker].ahead);
-        match world.workers[worker].stage.clone() {
-            Stage::Looked(seen) => self.think(world, worker, &seen),
-            Stage::Decided(Intent::Save(event)) => {
-                self.apply(world, event, now, Some(worker));
-                world.workers[worker] = Worker::IDLE;
-            }
-            Stage::Decided(Intent::Call(action)) => self.announce(world, worker, action, now),
-            _ => {}
-        }
-    }
-
-    fn announce(&self, world: &mut World, worker: usize, action: Action, now: Timestamp) {
-        let late = self.rules.breaks(Break::CallsAreMadeLate);
-        let before = if late { u8::MAX } else { world.tick + CALL_LIMIT };
-        let run = world.record.run;
-        let announced = if self.rules.breaks(Break::CallsAreNotAnnounced) {
-            let intended = Event::CallIntended(action);
-            self.rules.decide(&world.record, intended, now, &self.workspace).ok().and_then(|made| made.next.call)
-        } else {
-            self.apply(world, Event::CallIntended(action), now, Some(worker));
-            world.record.call.clone()
-        };
-        world.workers[worker].stage = announced.map_or(Stage::Idle, |call| Stage::Announced { call, run, before });
-    }
-
-    fn make_call(&self, world: &mut World, worker: usize) {
-        let now = moment(world.tick + world.workers[worker].ahead);
-        let Stage::Announced { call, run, before } = world.workers[worker].stage.clone() else { return };
-        if !self.rules.may_call(call.announced_at, now, &self.workspace) {
-            world.workers[worker] = Worker::IDLE;
-            return;
-        }
-        world.in_flight.push(InFlight { name: (run, call.sequence), action: call.action.clone(), before });
-        world.workers[worker].stage = Stage::Calling { call, run, answer: None };
-    }
-
-    fn save_answer(&self, world: &mut World, worker: usize) {
-        let now = moment(world.tick + world.workers[worker].ahead);
-        let Stage::Calling { call, run, answer: Some(answer) } = world.workers[worker].stage.clone() else { return };
-        let event = match answer {
-            Answer::Accepted => Event::CallAccepted { operation: operation_name((run, call.sequence)) },
-            Answer::Refused => Event::OperationFailed(error(OperationErrorKind::Refused)),
-            Answer::ZoneDown => Event::OperationFailed(error(OperationErrorKind::ZoneDown)),
-        };
-        self.apply(world, event, now, Some(worker));
-        world.workers[worker] = Worker::IDLE;
     }
 
     /// One round of the reaper, by the real plan.
@@ -322,24 +232,6 @@ impl Machines {
         world.tick < self.bounds.ticks && world.unswept < SWEEP_EVERY && !(self.bounds.fair && busy)
     }
 
-    fn worker_deeds(&self, world: &World, deeds: &mut Vec<Deed>) {
-        for (index, worker) in world.workers.iter().enumerate() {
-            match &worker.stage {
-                Stage::Idle if self.bounds.fair && !world.nudged => {}
-                // Idle workers are alike: the first will do.
-                Stage::Idle if index > 0 && world.workers[index - 1].stage == Stage::Idle => {}
-                Stage::Idle => deeds.extend((0..=self.bounds.ahead).map(|ahead| Deed::Look(index, ahead))),
-                Stage::Looked(_) | Stage::Decided(_) => deeds.push(Deed::Act(index)),
-                Stage::Announced { .. } => deeds.push(Deed::MakeCall(index)),
-                Stage::Calling { answer: Some(_), .. } => deeds.push(Deed::SaveAnswer(index)),
-                Stage::Calling { answer: None, .. } => {}
-            }
-            if worker.stage != Stage::Idle && !self.bounds.fair {
-                deeds.push(Deed::Crash(index));
-            }
-        }
-    }
-
     fn vm_deeds(&self, world: &World, deeds: &mut Vec<Deed>) {
         let budget = &world.budget;
         for (index, vm) in world.vms.iter().enumerate() {
@@ -368,81 +260,6 @@ impl Machines {
             deeds.extend(vm.preempted_in.is_some().then_some(Deed::TellPreempted(index)));
         }
     }
-}
-
-pub(crate) fn error(kind: OperationErrorKind) -> OperationError {
-    OperationError { kind, detail: String::new(), zones: Vec::new() }
-}
-
-/// How an operation is doing: over as soon as it is accepted, but for a start that is still coming up.
-fn operation_outcome(world: &World, operation: &str) -> Option<Event> {
-    let is = |name: &CallName| operation_name(*name) == operation;
-    if world.vms.iter().any(|vm| vm.starting.as_ref().is_some_and(is)) {
-        return None;
-    }
-    let failed = world.failed.iter().find(|(name, _)| is(name));
-    Some(failed.map_or(Event::OperationDone, |(_, kind)| Event::OperationFailed(error(*kind))))
-}
-
-/// A call arrives: what Compute Engine makes of it, and the laws it breaks by arriving.
-fn arrive(world: &mut World, index: usize, has_disk_to_move: bool) {
-    let InFlight { name, action, .. } = world.in_flight.remove(index);
-    world.broken = world.broken.or(laws::broken_by_arrival(world, name, &action));
-    let target = index_of(action.instance());
-    let elsewhere = world.vms.iter().enumerate().any(|(other, vm)| other != target && vm.has_disk);
-    if !world.vms[target].reachable {
-        return give_answer(world, name, Answer::ZoneDown);
-    }
-    if matches!(action, Action::ForceAttachDisk { .. }) {
-        world.vms.iter_mut().for_each(|vm| vm.has_disk = false);
-    }
-    let vm = &mut world.vms[target];
-    let mut answer = Answer::Accepted;
-    match (&action, vm.status) {
-        (Action::StartInstance { .. }, InstanceStatus::Down) if has_disk_to_move && !vm.has_disk => {
-            world.broken = Some("law 4: a machine is started without its disk");
-        }
-        (Action::StartInstance { .. }, InstanceStatus::Down) => {
-            vm.status = InstanceStatus::ComingUp;
-            vm.starting = Some(name);
-            vm.woken_by = Some(name.0);
-            vm.may_come_late = false;
-        }
-        (Action::StartInstance { .. }, InstanceStatus::InTransition) => {
-            world.failed.push((name, OperationErrorKind::Transient));
-        }
-        (Action::StopInstance { .. }, status) if status.is_up() => {
-            vm.status = InstanceStatus::InTransition;
-            vm.starting = None;
-        }
-        (Action::DetachDisk { .. }, _) => vm.has_disk = false,
-        (Action::AttachDisk { .. }, _) if elsewhere => answer = Answer::Refused,
-        (Action::AttachDisk { .. } | Action::ForceAttachDisk { .. }, _) => vm.has_disk = true,
-        _ => {}
-    }
-    give_answer(world, name, answer);
-}
-
-/// The call arrives and is refused: nothing happens to any machine.
-fn refuse(world: &mut World, index: usize) {
-    world.budget.refusals -= 1;
-    let name = world.in_flight.remove(index).name;
-    give_answer(world, name, Answer::Refused);
-}
-
-fn give_answer(world: &mut World, name: CallName, given: Answer) {
-    for worker in world.workers.iter_mut().filter(|worker| worker.call_name() == Some(name)) {
-        if let Stage::Calling { answer, .. } = &mut worker.stage {
-            *answer = Some(given);
-        }
-    }
-}
-
-fn run_dry(world: &mut World, index: usize) {
-    let vm = &mut world.vms[index];
-    vm.status = InstanceStatus::Down;
-    world.failed.extend(vm.starting.take().map(|name| (name, OperationErrorKind::StockOut)));
-    world.budget.stock_outs -= 1;
 }
 
 impl Model for Machines {
@@ -528,46 +345,12 @@ impl Model for Machines {
             Deed::Crash(worker) => world.workers[worker] = Worker::IDLE,
             Deed::Arrive(call) => arrive(&mut world, call, self.workspace.disk.is_some()),
             Deed::Refuse(call) => refuse(&mut world, call),
-            Deed::ComeUp(index) => {
-                world.vms[index].status = InstanceStatus::Running;
-                world.vms[index].starting = None;
-            }
-            Deed::RunDry(index) => run_dry(&mut world, index),
-            Deed::RunDryForNow(index) => {
-                world.budget.lates -= 1;
-                world.budget.stock_outs += 1;
-                run_dry(&mut world, index);
-                world.vms[index].may_come_late = true;
-            }
-            Deed::ComeUpLate(index) => {
-                // Nobody can know that it is ours: it is as if somebody had started it by hand.
-                let vm = &mut world.vms[index];
-                (vm.status, vm.woken_by, vm.may_come_late) = (InstanceStatus::Running, None, false);
-            }
-            Deed::FallSilent(index) => {
-                world.budget.gone -= 1;
-                world.vms[index].reachable = false;
-            }
-            Deed::GoDown(index) => world.vms[index].status = InstanceStatus::Down,
-            Deed::Die(index) => {
-                world.budget.deaths -= 1;
-                world.vms[index].status = InstanceStatus::Down;
-            }
-            Deed::ByHand(index) => {
-                world.budget.by_hand -= 1;
-                world.vms[index].status = InstanceStatus::Running;
-                world.vms[index].woken_by = None;
-            }
-            Deed::Preempt(index) => {
-                world.budget.preemptions -= 1;
-                world.vms[index].status = InstanceStatus::InTransition;
-                world.vms[index].preempted_in = Some(world.record.run);
-            }
             Deed::TellPreempted(index) => {
                 // The worst case: however old, it passes for new.
                 let event = Event::Preempted { instance_id: instance_id(index), at: now };
                 self.apply(&mut world, event, now, None).then_some(())?;
             }
+            of_google => befall(&mut world, &of_google),
         }
         self.note_unwanted(&mut world);
         world.settle();

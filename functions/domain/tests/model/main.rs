@@ -24,10 +24,12 @@
 
 mod bites;
 mod breaks;
+mod google;
 mod laws;
 mod machines;
 mod usage;
 mod usage_laws;
+mod workers;
 mod world;
 
 use std::fmt::Debug;
@@ -99,7 +101,7 @@ mod bounds {
     pub(crate) const PLACEMENTS: machines::Bounds = machines::Bounds {
         placements: 2,
         disk: true,
-        ticks: 5,
+        ticks: 4,
         ahead: 0,
         budget: Budget { stops: 1, stock_outs: 2, deaths: 1, refusals: 1, ..FENCING.budget },
         ..FENCING

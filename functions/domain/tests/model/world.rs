@@ -262,10 +262,8 @@ pub(crate) fn without_receipts(mut record: Record) -> Record {
         Phase::Booting => record.boot.map(|boot| Boot { moved_at: boot.moved_at, ..Boot::default() }),
         _ => None,
     };
-    // That a placement was dry counts for as long as a model lasts.
-    for dry in &mut record.dry_lately {
-        dry.at = moment(0);
-    }
+    // It bears on the order of the next run alone, and on a restart, which begins in the save that notes it.
+    record.dry_lately = Vec::new();
     // Of the tries, only that one is under way, and since when.
     let last = record.walk.attempts.pop().filter(|_| record.phase == Phase::Placing);
     record.walk.attempts = last.into_iter().collect();

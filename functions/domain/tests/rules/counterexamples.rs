@@ -2,14 +2,18 @@
 //! replayed against the real rules, with what is right.
 
 use domain::{
-    Denied, Event, InstanceStatus, OperationErrorKind, Phase, Reading, Record, Step, StopReason, decide, next_step,
+    Denied, Event, FailureCode, InstanceStatus, OperationErrorKind, Outcome, Phase, Reading, Record, Seconds, Step,
+    StopReason, decide, next_step,
 };
 
 use crate::fixture::{
     BUSY, ID_A, IDLE, accepted, after, announced, at, beat, booting, draining, failed, placing, ready, seen, sight,
     start_of, stop_of, stopped, stopping, take, used, workspace,
 };
-use InstanceStatus::{ComingUp, Down, Running};
+use crate::life::Life;
+use crate::notices::lives;
+use InstanceStatus::{ComingUp, Down, Running, Unreachable};
+use OperationErrorKind::{StockOut, ZoneDown};
 
 /// `[ByHand, Look, Act, Start, MakeCall, Heartbeat, Arrive]`: a stop is on its way to a machine started by hand when
 /// its user presses Start, and the machine speaks. It was taken for the new run's, and the stop hit that.
@@ -182,6 +186,170 @@ fn a_vm_that_has_spoken_since_its_end_was_announced_is_not_called_silent() {
     assert_eq!(spoke.phase, Phase::Draining, "it is idle, and its end was announced");
     let stopped = after(&spoke, Event::SweepDue, at(2080));
     assert_eq!((stopped.phase, stopped.ending), (Phase::Stopping, Some(StopReason::Idle)));
+}
+
+/// By reading: the stock-out of a start that was given up made its successor dry, which nobody had asked.
+#[test]
+fn what_becomes_of_a_start_that_was_given_up_is_not_held_against_the_next_placement() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.ask(0);
+    life.take(150, Event::AttemptOverdue);
+    life.fail(155, StockOut, &[]);
+    assert_eq!((life.phase(), life.placement(), life.record.call.clone()), (Phase::Placing, "b", None));
+    assert_eq!(life.step(156, "b", &[]), Step::Call(start_of("b")));
+}
+
+/// By reading: an operation in a zone that does not answer was followed until the placing limit, and in every run after.
+#[test]
+fn a_zone_that_falls_silent_while_its_start_is_under_way_holds_nobody_up() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.ask(0);
+    let Step::Record(event) = life.step(10, "b", &[("a", Unreachable)]) else { panic!("it is followed in vain") };
+    life.take(10, event);
+    assert_eq!(life.step(11, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
+    // It has come up late, and its zone answers again.
+    life.take(11, Event::CallIntended(start_of("b")));
+    life.take(12, Event::CallAccepted { operation: "start-b".to_owned() });
+    life.take(20, Event::OperationDone);
+    assert_eq!(life.step(21, "b", &[("a", Running), ("b", Running)]), Step::Call(stop_of("a")));
+}
+
+/// By reading: the same call held the workspace up when the run was over.
+#[test]
+fn a_workspace_whose_start_was_lost_with_its_zone_can_be_put_to_rest() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.ask(0);
+    life.take(1, Event::StopRequested);
+    assert_eq!(life.step(2, "b", &[("a", Unreachable)]), Step::Wait { until: at(4) });
+    life.take(601, Event::SweepDue);
+    assert_eq!(life.phase(), Phase::Failed);
+    assert_eq!(life.step(602, "b", &[("a", Unreachable)]), Step::Done, "nothing can be done until it answers");
+    life.start(603);
+    // First the call of the run before is laid aside, then the placement.
+    for second in [604, 614] {
+        let Step::Record(event) = life.step(second, "b", &[("a", Unreachable)]) else { panic!("followed in vain") };
+        life.take(second, event);
+    }
+    assert_eq!(life.step(615, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
+}
+
+/// By reading: a detach that nobody answered made the placement dry that the disk was to go to.
+#[test]
+fn the_old_zone_of_the_disk_does_not_speak_for_the_new_one() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.find_dry(0);
+    life.take(1, Event::CallIntended(domain::Action::DetachDisk { instance: "a".to_owned() }));
+    life.fail(2, ZoneDown, &[]);
+    assert_eq!(
+        (life.phase(), life.placement(), life.record.walk.tried.clone()),
+        (Phase::Placing, "b", vec!["a".into()])
+    );
+    assert_eq!(life.step(3, "a", &[]), Step::Wait { until: at(12) });
+}
+
+/// `[…, RunDryForNow(0), …, Arrive(0), SaveAnswer(0), Look(0, 0), ComeUpLate(0), Tick, Sweep, Look(0, 0), …]`: while the
+/// start of the last placement was followed, a machine that had come up late ran on beside it.
+#[test]
+fn a_machine_that_comes_up_late_is_stopped_while_the_next_is_coming_up() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.find_dry(0);
+    life.ask(10);
+    let follow = Step::Follow { operation: "start-b".to_owned(), instance: "b".to_owned() };
+    assert_eq!(life.step(20, "b", &[("a", Running)]), follow, "nobody knows yet what becomes of b");
+    assert_eq!(life.step(21, "b", &[("a", Running), ("b", ComingUp)]), Step::Call(stop_of("a")));
+    life.take(21, Event::CallIntended(stop_of("a")));
+    life.take(21, Event::CallAccepted { operation: "stop-a".to_owned() });
+    life.take(30, Event::OperationDone);
+    assert_eq!(life.step(31, "b", &[("b", ComingUp)]), Step::Wait { until: at(33) });
+    // If b was dry meanwhile, nobody has been told: it is asked for again.
+    assert_eq!(life.step(31, "b", &[]), Step::Call(start_of("b")));
+}
+
+/// `[Start, Look, Act, MakeCall, Arrive, Tick, Sweep, …]`: a start whose answer was never saved was no attempt that could be
+/// overdue.
+#[test]
+fn a_start_whose_answer_was_lost_is_given_up_too() {
+    let mut life = Life::of(&["a", "b"]);
+    life.start(0);
+    life.take(10, Event::CallIntended(start_of("a")));
+    assert_eq!(life.step(159, "a", &[("a", ComingUp)]), Step::Wait { until: at(161) });
+    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::AttemptOverdue));
+    life.take(160, Event::AttemptOverdue);
+    assert_eq!((life.placement(), life.outcomes()), ("b", vec![("a", Outcome::TimedOut)]));
+    assert_eq!(life.step(161, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
+}
+
+/// By reading: a machine that came up between two rounds was billed, and left alone until the next round.
+#[test]
+fn a_machine_that_comes_up_between_two_rounds_is_the_runs() {
+    let mut life = Life::of(&["a"]);
+    life.keep_trying(0, 60);
+    life.walk_dry(0);
+    assert_eq!(life.step(10, "a", &[("a", ComingUp)]), Step::Wait { until: at(12) });
+    let Step::Record(event) = life.step(12, "a", &[("a", Running)]) else { panic!("it waits beside its machine") };
+    life.take(12, event);
+    assert_eq!((life.phase(), life.outcomes()), (Phase::Booting, vec![("a", Outcome::Dry), ("a", Outcome::Up)]));
+}
+
+/// By reading: seven placements that take Google 99 seconds each ran into the placing limit, the last ones untried.
+#[test]
+fn a_walk_past_many_dry_placements_may_take_longer_than_any_of_them() {
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    let mut life = Life::of(&names);
+    life.start(0);
+    for (index, name) in (0_u64..).zip(names) {
+        assert_eq!((life.placement(), life.phase()), (name, Phase::Placing));
+        life.ask(index * 100);
+        life.take(index * 100 + 99, Event::SweepDue);
+        assert_eq!(life.phase(), Phase::Placing, "nothing has taken {name} too long");
+        life.fail(index * 100 + 99, StockOut, &[]);
+    }
+    assert_eq!(life.record.failure.as_ref().unwrap().code, FailureCode::StockOut);
+}
+
+/// By reading: ComfyUI's first answer wiped out that Google was about to take the machine back.
+#[test]
+fn a_machine_that_is_told_of_before_its_boot_is_over_is_restarted() {
+    let mut booting = Life::of(&["a", "b"]);
+    booting.start(0);
+    booting.come_up(30);
+    booting.tell_preempted(40);
+    // ComfyUI answers in the half minute that is left.
+    booting.beat(50, BUSY);
+    assert_eq!(booting.phase(), Phase::Ready);
+    let run = booting.go_down(60).ended.unwrap();
+    assert_eq!((run.reason, booting.phase()), (StopReason::Preempted, Phase::Placing));
+}
+
+/// By reading: a notice that was put back stood last, so that a newer one was dropped for it.
+#[test]
+fn a_returned_notice_pushes_no_newer_one_out() {
+    let mut life = Life::of(&["a"]).told();
+    lives(&mut life, 1, 0);
+    let notice = life.record.notices[0].clone();
+    life.take(900, Event::NoticeTaken { sequence: notice.sequence });
+    lives(&mut life, 8, 1000);
+    life.take(9900, Event::NoticeReturned { notice, at_least: Seconds(0) });
+    let sequences: Vec<u64> = life.record.notices.iter().map(|notice| notice.sequence).collect();
+    assert_eq!(sequences, (3..=18).collect::<Vec<_>>());
+}
+
+/// `[Start, Tick, …, Look, Act, MakeCall, Arrive, SaveAnswer, Tick, Sweep, …]`: with an attempt limit of less than a minute
+/// no sweep came to give the attempt up.
+#[test]
+fn a_sweep_looks_when_an_attempt_is_overdue() {
+    let mut life = Life::of(&["a", "b"]);
+    life.workspace.policy.attempt_limit = Seconds(30);
+    life.start(0);
+    life.ask(10);
+    assert_eq!(domain::due_at(&life.record, &life.workspace.policy), Some(at(40)));
+    life.take(40, Event::SweepDue);
+    assert_eq!(life.placement(), "b");
 }
 
 /// Seeds of the simulation: nobody got through for longer than the attempt limit while the machine came up. The reaper,

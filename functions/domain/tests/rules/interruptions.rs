@@ -5,7 +5,7 @@ use domain::{
     StartRequest, Step, StopReason, Timestamp, Wish,
 };
 
-use crate::fixture::{BUSY, IDLE, at, start_of, stop_of};
+use crate::fixture::{IDLE, at, start_of, stop_of};
 use crate::life::{Life, usd};
 use InstanceStatus::{Down, InTransition, Running};
 
@@ -58,19 +58,6 @@ fn a_host_that_breaks_is_followed_by_a_restart_too() {
     life.take(1000, Event::HostError { instance_id: 101, at: at(1000) });
     let run = life.go_down(1001).ended.unwrap();
     assert_eq!((run.reason, life.placement()), (StopReason::HostError, "b"));
-}
-
-#[test]
-fn a_machine_that_is_told_of_before_its_boot_is_over_is_restarted() {
-    let mut booting = Life::of(&["a", "b"]);
-    booting.start(0);
-    booting.come_up(30);
-    booting.tell_preempted(40);
-    // ComfyUI answers in the half minute that is left.
-    booting.beat(50, BUSY);
-    assert_eq!(booting.phase(), Phase::Ready);
-    let run = booting.go_down(60).ended.unwrap();
-    assert_eq!((run.reason, booting.phase()), (StopReason::Preempted, Phase::Placing));
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn a_notice_that_is_returned_too_often_is_given_up() {
 }
 
 /// Runs that begin and end, two notices each.
-fn lives(life: &mut Life, runs: u64, from: u64) {
+pub(crate) fn lives(life: &mut Life, runs: u64, from: u64) {
     for run in 0..runs {
         let second = from + run * 1000;
         life.start(second);
@@ -240,18 +240,6 @@ fn of_too_many_the_oldest_are_dropped() {
     let sequences: Vec<u64> = life.record.notices.iter().map(|notice| notice.sequence).collect();
     assert_eq!((sequences.len(), NOTICES_MAX, life.record.notices_made), (16, 16, 20));
     assert_eq!(sequences, (5..=20).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_returned_notice_pushes_no_newer_one_out() {
-    let mut life = Life::of(&["a"]).told();
-    lives(&mut life, 1, 0);
-    let notice = life.record.notices[0].clone();
-    life.take(900, Event::NoticeTaken { sequence: notice.sequence });
-    lives(&mut life, 8, 1000);
-    life.take(9900, Event::NoticeReturned { notice, at_least: Seconds(0) });
-    let sequences: Vec<u64> = life.record.notices.iter().map(|notice| notice.sequence).collect();
-    assert_eq!(sequences, (3..=18).collect::<Vec<_>>());
 }
 
 #[test]

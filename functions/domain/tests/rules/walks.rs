@@ -151,17 +151,6 @@ fn between_two_rounds_nothing_is_asked_of_google_and_the_worker_goes_home_from_a
 }
 
 #[test]
-fn a_machine_that_comes_up_between_two_rounds_is_the_runs() {
-    let mut life = Life::of(&["a"]);
-    life.keep_trying(0, 60);
-    life.walk_dry(0);
-    assert_eq!(life.step(10, "a", &[("a", ComingUp)]), Step::Wait { until: at(12) });
-    let Step::Record(event) = life.step(12, "a", &[("a", Running)]) else { panic!("it waits beside its machine") };
-    life.take(12, event);
-    assert_eq!((life.phase(), life.outcomes()), (Phase::Booting, vec![("a", Outcome::Dry), ("a", Outcome::Up)]));
-}
-
-#[test]
 fn the_longest_life_begins_with_the_round_that_finds_a_machine() {
     let mut life = Life::of(&["a"]);
     life.keep_trying(0, 60);
@@ -254,61 +243,6 @@ fn a_start_that_was_given_up_with_its_round_is_stopped_before_the_next() {
 }
 
 #[test]
-fn a_start_whose_answer_was_lost_is_given_up_too() {
-    let mut life = Life::of(&["a", "b"]);
-    life.start(0);
-    life.take(10, Event::CallIntended(start_of("a")));
-    assert_eq!(life.step(159, "a", &[("a", ComingUp)]), Step::Wait { until: at(161) });
-    assert_eq!(life.step(160, "a", &[("a", ComingUp)]), Step::Record(Event::AttemptOverdue));
-    life.take(160, Event::AttemptOverdue);
-    assert_eq!((life.placement(), life.outcomes()), ("b", vec![("a", Outcome::TimedOut)]));
-    assert_eq!(life.step(161, "a", &[("a", ComingUp)]), Step::Call(stop_of("a")));
-}
-
-#[test]
-fn a_machine_that_comes_up_late_is_stopped_while_the_next_is_coming_up() {
-    let mut life = Life::of(&["a", "b"]);
-    life.start(0);
-    life.find_dry(0);
-    life.ask(10);
-    let follow = Step::Follow { operation: "start-b".to_owned(), instance: "b".to_owned() };
-    assert_eq!(life.step(20, "b", &[("a", Running)]), follow, "nobody knows yet what becomes of b");
-    assert_eq!(life.step(21, "b", &[("a", Running), ("b", ComingUp)]), Step::Call(stop_of("a")));
-    life.take(21, Event::CallIntended(stop_of("a")));
-    life.take(21, Event::CallAccepted { operation: "stop-a".to_owned() });
-    life.take(30, Event::OperationDone);
-    assert_eq!(life.step(31, "b", &[("b", ComingUp)]), Step::Wait { until: at(33) });
-    // If b was dry meanwhile, nobody has been told: it is asked for again.
-    assert_eq!(life.step(31, "b", &[]), Step::Call(start_of("b")));
-}
-
-#[test]
-fn what_becomes_of_a_start_that_was_given_up_is_not_held_against_the_next_placement() {
-    let mut life = Life::of(&["a", "b"]);
-    life.start(0);
-    life.ask(0);
-    life.take(150, Event::AttemptOverdue);
-    life.fail(155, StockOut, &[]);
-    assert_eq!((life.phase(), life.placement(), life.record.call.clone()), (Phase::Placing, "b", None));
-    assert_eq!(life.step(156, "b", &[]), Step::Call(start_of("b")));
-}
-
-#[test]
-fn a_walk_past_many_dry_placements_may_take_longer_than_any_of_them() {
-    let names = ["a", "b", "c", "d", "e", "f", "g"];
-    let mut life = Life::of(&names);
-    life.start(0);
-    for (index, name) in (0_u64..).zip(names) {
-        assert_eq!((life.placement(), life.phase()), (name, Phase::Placing));
-        life.ask(index * 100);
-        life.take(index * 100 + 99, Event::SweepDue);
-        assert_eq!(life.phase(), Phase::Placing, "nothing has taken {name} too long");
-        life.fail(index * 100 + 99, StockOut, &[]);
-    }
-    assert_eq!(life.record.failure.as_ref().unwrap().code, FailureCode::StockOut);
-}
-
-#[test]
 fn a_zone_that_does_not_answer_is_passed_by_and_shown() {
     let mut life = Life::of(&["a", "b"]);
     life.start(0);
@@ -316,54 +250,6 @@ fn a_zone_that_does_not_answer_is_passed_by_and_shown() {
     life.take(1, event);
     assert_eq!((life.placement(), life.outcomes()), ("b", vec![("a", Outcome::TimedOut)]));
     assert_eq!(life.step(2, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
-}
-
-#[test]
-fn a_zone_that_falls_silent_while_its_start_is_under_way_holds_nobody_up() {
-    let mut life = Life::of(&["a", "b"]);
-    life.start(0);
-    life.ask(0);
-    let Step::Record(event) = life.step(10, "b", &[("a", Unreachable)]) else { panic!("it is followed in vain") };
-    life.take(10, event);
-    assert_eq!(life.step(11, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
-    // It has come up late, and its zone answers again.
-    life.take(11, Event::CallIntended(start_of("b")));
-    life.take(12, Event::CallAccepted { operation: "start-b".to_owned() });
-    life.take(20, Event::OperationDone);
-    assert_eq!(life.step(21, "b", &[("a", Running), ("b", Running)]), Step::Call(stop_of("a")));
-}
-
-#[test]
-fn a_workspace_whose_start_was_lost_with_its_zone_can_be_put_to_rest() {
-    let mut life = Life::of(&["a", "b"]);
-    life.start(0);
-    life.ask(0);
-    life.take(1, Event::StopRequested);
-    assert_eq!(life.step(2, "b", &[("a", Unreachable)]), Step::Wait { until: at(4) });
-    life.take(601, Event::SweepDue);
-    assert_eq!(life.phase(), Phase::Failed);
-    assert_eq!(life.step(602, "b", &[("a", Unreachable)]), Step::Done, "nothing can be done until it answers");
-    life.start(603);
-    // First the call of the run before is laid aside, then the placement.
-    for second in [604, 614] {
-        let Step::Record(event) = life.step(second, "b", &[("a", Unreachable)]) else { panic!("followed in vain") };
-        life.take(second, event);
-    }
-    assert_eq!(life.step(615, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
-}
-
-#[test]
-fn the_old_zone_of_the_disk_does_not_speak_for_the_new_one() {
-    let mut life = Life::of(&["a", "b"]);
-    life.start(0);
-    life.find_dry(0);
-    life.take(1, Event::CallIntended(domain::Action::DetachDisk { instance: "a".to_owned() }));
-    life.fail(2, ZoneDown, &[]);
-    assert_eq!(
-        (life.phase(), life.placement(), life.record.walk.tried.clone()),
-        (Phase::Placing, "b", vec!["a".into()])
-    );
-    assert_eq!(life.step(3, "a", &[]), Step::Wait { until: at(12) });
 }
 
 #[test]
