@@ -212,22 +212,22 @@ fn machines_that_nobody_wants_are_stopped_by_sweeps_alone() {
 
 #[test]
 fn a_walk_gives_up_what_is_slow_begins_again_and_ends() {
-    walk("walk", Machines::new(bounds::WALK, Rules::default()), 10_000);
+    walk("walk", Machines::new(bounds::WALK, Rules::default()), 500_000);
 }
 
 #[test]
 fn a_start_that_was_given_up_and_comes_up_late_is_stopped() {
-    walk("late", Machines::new(bounds::LATE, Rules::default()), 1_000);
+    walk("late", Machines::new(bounds::LATE, Rules::default()), 200_000);
 }
 
 #[test]
 fn an_interrupted_run_is_followed_by_the_next_unless_its_user_has_stopped_it() {
-    walk("interrupted", Machines::new(bounds::INTERRUPTED, Rules::default()), 10_000);
+    walk("interrupted", Machines::new(bounds::INTERRUPTED, Rules::default()), 200_000);
 }
 
 #[test]
 fn the_disk_is_taken_by_force_from_a_zone_that_is_gone_and_from_no_other() {
-    walk("gone", Machines::new(bounds::GONE, Rules::default()), 10_000);
+    walk("gone", Machines::new(bounds::GONE, Rules::default()), 300_000);
 }
 
 #[test]
