@@ -1,4 +1,5 @@
 // The whole life once more, with the functions as three processes on Google's own emulators.
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { emulatorsMissing } from './harness/emulators.js';
@@ -14,6 +15,8 @@ if (missing === null) {
     const names = (functions ?? []).filter(({ pid }) => pid !== null).map(({ name }) => name);
     if (names.join() !== 'auth,lifecycle,reaper') throw new Error(`not three processes: ${names}`);
     await liveALife(stage);
+    const told = (await stage.cloud.panel()).notices.map(({ type }) => type);
+    assert.ok(told.includes('run.ready') && told.includes('run.stopped'), `lifecycle's own process sends notices: ${told}`);
   });
 } else if (process.env.CI === 'true') {
   test(SENTENCE, () => { throw new Error(missing); });

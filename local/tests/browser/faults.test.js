@@ -35,13 +35,15 @@ onStage('When ComfyUI falls it comes back by itself, in the page that was open a
   await opens(page);
 });
 
-onStage('A machine that Google takes back is told as such', {}, async ({ page, cloud }) => {
+onStage('A machine that Google takes back is told as such, and another one takes its place', {}, async ({ page, cloud }) => {
   await comesIn(page, cloud.base);
   await page.locator('#start').click();
   await opens(page);
-  await cloud.fault({ instance: (await cloud.machine()).instance, preempt: true });
-  await sees(page, 'Stopped');
-  await reads(page, '#last-stop-why', /Google took .* back/);
+  const { instance } = await cloud.machine();
+  await cloud.fault({ instance, preempt: true });
+  await reads(page, '#interruption', /Google took the machine back/);
+  await opens(page);
+  assert.notEqual((await cloud.machine()).instance, instance);
 });
 
 onStage('Without a network the page says so, and goes on by itself when there is one again', {}, async ({ page, cloud, chromium, witness }) => {

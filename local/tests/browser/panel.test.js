@@ -31,11 +31,20 @@ onStage('On the panel one makes a zone dry, sets the queue and Compute Engine, a
   await row.locator('code').waitFor();
   assert.match(await row.innerText(), new RegExp(second ?? 'none'));
   await row.getByRole('button', { name: 'Preempt' }).click();
-  await until('the machine is down', async () => (await cloud.running()).length === 0);
-  await row.waitFor({ state: 'detached' });
-  await page.bringToFront();
-  await reads(page, '#last-stop-why', /Google took/);
-  await panel.bringToFront();
+  await panel.locator('#notices li', { hasText: 'run.preempted' }).waitFor();
+  await reads(panel, '#notices', /Google took/);
   await dry.uncheck();
   await until('the zone is not dry', async () => !(await cloud.panel()).dry_zones.includes(first ?? ''));
+
+  await panel.getByLabel(`${first} comes up late`).check();
+  await reads(panel, '#zones', new RegExp(`${first} is dry: .* its machine is up 120 s later`));
+  const later = panel.getByLabel(`Seconds until the machine in ${first} is up all the same`);
+  await later.fill('90');
+  await later.press('Enter');
+  await until('it is up sooner', async () => (await cloud.panel()).zone_faults.some(({ zone, late_success_seconds: late }) => zone === first && late === 90));
+  await panel.getByLabel(`${first} is gone`).check();
+  await reads(panel, '#zones', new RegExp(`${first} does not answer`));
+  await panel.getByLabel(`${first} is gone`).uncheck();
+  await panel.getByLabel(`${first} comes up late`).uncheck();
+  await reads(panel, '#zones', new RegExp(`${first} has machines`));
 });

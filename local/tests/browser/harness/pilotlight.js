@@ -81,7 +81,7 @@ export class Pilotlight {
     return fetch(`${this.base}${path}`, { ...init, headers, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
   }
 
-  /** What runs, as the panel tells it. @returns {Promise<{compute: string, vms: Vm[], zones: string[], dry_zones: string[], faults: Record<string, number>, functions?: {name: string, pid: number|null}[]}>} */
+  /** What runs, as the panel tells it. @returns {Promise<{compute: string, vms: Vm[], zones: string[], dry_zones: string[], zone_faults: {zone: string, late_success_seconds: number|null}[], notices: {type: string}[], faults: Record<string, number>, functions?: {name: string, pid: number|null}[]}>} */
   async panel() {
     return (await this.#fetch('/local')).json();
   }
