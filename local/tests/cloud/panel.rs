@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::pilotlight::{A, Pilotlight};
+use crate::pilotlight::{A, Pilotlight, moment};
 use crate::processes::is_alive;
 
 #[tokio::test]
@@ -150,8 +150,9 @@ async fn a_notice_that_lifecycle_has_not_signed_is_not_believed() {
     let pilotlight = Pilotlight::start(&[]).await;
     let notice = json!({"id": "evt_main_1_1", "type": "run.ready", "timestamp": "2026-03-01T00:00:00Z", "data": {}});
     pilotlight.post("/local/webhook", notice.clone()).await.refused(401, "bad_signature");
+    let sent_at = moment(&pilotlight.view().await["now"]).as_second();
     let signed = pilotlight.request(Method::POST, "/local/webhook").json(&notice);
-    let signed = signed.header("webhook-id", "evt_main_1_1").header("webhook-timestamp", "1772323200");
+    let signed = signed.header("webhook-id", "evt_main_1_1").header("webhook-timestamp", sent_at);
     let signed = signed.header("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     pilotlight.send(signed).await.refused(401, "bad_signature");
     assert_eq!(pilotlight.panel().await["notices"], json!([]));
