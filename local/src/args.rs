@@ -142,7 +142,7 @@ fn parse_budget(text: &str) -> Result<MicroUsd, String> {
 fn parse_user(text: &str) -> Result<User, String> {
     let pair = text.split_once('=').filter(|(name, password)| !name.is_empty() && !password.is_empty());
     // Not repeated: a part of it is a password.
-    pair.map(|(name, password)| User::user(name, password)).ok_or_else(|| "expected NAME=PASSWORD".to_owned())
+    pair.map(|(name, password)| User::member(name, password)).ok_or_else(|| "expected NAME=PASSWORD".to_owned())
 }
 
 fn parse_url(text: &str) -> Result<String, String> {

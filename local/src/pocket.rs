@@ -88,10 +88,7 @@ impl Pocket {
         let gateway_ports = held_gateways.ports()?;
         let workspace = cloud::workspace(args, &gateway_ports)?;
         let comfyui = comfyui(args).await?;
-        let disks = tempfile::Builder::new()
-            .prefix("pilotlight-")
-            .tempdir()
-            .context("a temporary folder for what is on the data disks")?;
+        let disks = TempDir::with_prefix("pilotlight-").context("a temporary folder for what is on the data disks")?;
         let jwks_url = format!("{base}/.well-known/jwks.json");
         let program = args.vm_program.as_ref().zip(args.vm_origin.as_ref());
         let settings = VmSettings {

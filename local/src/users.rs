@@ -23,7 +23,7 @@ impl User {
     }
 
     /// Somebody who uses the workspaces.
-    pub fn user(name: &str, password: &str) -> Self {
+    pub fn member(name: &str, password: &str) -> Self {
         Self { name: name.to_owned(), role: Role::User, password: password.to_owned() }
     }
 }

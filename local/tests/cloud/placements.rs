@@ -159,8 +159,7 @@ async fn a_disk_in_a_zone_that_is_gone_is_moved_when_an_admin_says_so_and_not_be
     let ready = pilotlight.ready().await;
     assert_eq!(ready["placement"]["instance"], A);
     // It is gone with all that is in it: the machine can do nothing, not even switch itself off.
-    let gateway = pilotlight.gateway_pid(A).await;
-    signal(gateway, Signal::SIGSTOP);
+    signal(pilotlight.gateway_pid(A).await, Signal::SIGSTOP);
     pilotlight.switch(json!({"zone": ZONE_A, "gone": true})).await;
     pilotlight.press("stop").await;
     let failed = pilotlight.until_phase("Failed").await;
@@ -188,8 +187,7 @@ async fn a_disk_in_a_zone_that_is_gone_is_moved_when_an_admin_says_so_and_not_be
     assert_eq!(pilotlight.vm(A).await["status"], "RUNNING", "nobody could stop it");
 
     pilotlight.switch(json!({"zone": ZONE_A, "gone": false})).await;
-    signal(gateway, Signal::SIGCONT);
-    pilotlight.wait("the old one is down", async || (pilotlight.up().await == [B]).then_some(())).await;
+    pilotlight.wait("a sweep has taken the old one down", async || (pilotlight.up().await == [B]).then_some(())).await;
     let view = pilotlight.view().await;
     assert_eq!((&view["phase"], &view["placement"]["instance"]), (&json!("Ready"), &json!(B)), "{view}");
     assert_eq!((&pilotlight.vm(A).await["disks"], &pilotlight.vm(B).await["disks"]), (&json!([]), &json!([DISK])));
