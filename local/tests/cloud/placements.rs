@@ -187,7 +187,7 @@ async fn a_disk_in_a_zone_that_is_gone_is_moved_when_an_admin_says_so_and_not_be
     assert_eq!(pilotlight.vm(A).await["status"], "RUNNING", "nobody could stop it");
 
     pilotlight.switch(json!({"zone": ZONE_A, "gone": false})).await;
-    pilotlight.wait("a sweep has taken the old one down", async || (pilotlight.up().await == [B]).then_some(())).await;
+    pilotlight.wait("the old one is down", async || (pilotlight.up().await == [B]).then_some(())).await;
     let view = pilotlight.view().await;
     assert_eq!((&view["phase"], &view["placement"]["instance"]), (&json!("Ready"), &json!(B)), "{view}");
     assert_eq!((&pilotlight.vm(A).await["disks"], &pilotlight.vm(B).await["disks"]), (&json!([]), &json!([DISK])));
