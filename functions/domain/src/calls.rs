@@ -91,7 +91,7 @@ pub(crate) fn take_failure(
             if record.turn(outcome, zones, now, workspace) != Turn::Over {
                 return None;
             }
-            FailureCode::StockOut
+            if dry { FailureCode::StockOut } else { FailureCode::PlacingTimedOut }
         }
         OperationErrorKind::DiskOutOfReach => FailureCode::ZoneGone,
         OperationErrorKind::Quota => FailureCode::Quota,

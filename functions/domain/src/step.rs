@@ -184,6 +184,9 @@ fn bring_down_others(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> 
     others().any(|seen| seen.status == InstanceStatus::InTransition).then(|| look_again(now))
 }
 
+/// A zone that has not answered for this long is walked past.
+const SILENT_ZONE: Seconds = Seconds(60);
+
 /// A walk that begins again later is left alone until then; the reaper finds it due.
 const WAITED_FOR: Seconds = Seconds(60);
 
@@ -202,6 +205,7 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
         return if until.since(now) > WAITED_FOR { Step::Done } else { Step::Wait { until } };
     }
     let Some(target) = target else { return not_found(record) };
+    let quiet_for = now.since(record.walk.moved_at(record.phase_since));
     match target.status {
         InstanceStatus::Missing => not_found(record),
         // Started by hand without its disk: there is nothing on it to work with.
@@ -210,6 +214,8 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
         }
         InstanceStatus::Running => Step::Record(Event::InstanceSeen(target.clone())),
         InstanceStatus::ComingUp | InstanceStatus::InTransition => look_again(now),
+        // Calls that fail now and then are no zone that is gone; and a machine that was asked for may be up.
+        InstanceStatus::Unreachable if record.may_be_coming_up() || quiet_for < SILENT_ZONE => look_again(now),
         InstanceStatus::Unreachable => {
             let detail = format!("the zone of {} does not answer", target.instance);
             failed(OperationErrorKind::ZoneDown, detail, Vec::new())

@@ -216,6 +216,12 @@ impl Record {
         Turn::Again
     }
 
+    /// Google was asked for the placement in use, and what came of it is not known yet.
+    pub(crate) fn may_be_coming_up(&self) -> bool {
+        let last = self.walk.attempts.last().filter(|last| last.outcome == Outcome::Trying);
+        last.is_some_and(|last| self.placement.as_ref() == Some(&last.instance))
+    }
+
     pub(crate) fn note_dry(&mut self, instance: &str, now: Timestamp) {
         self.dry_lately.retain(|dry| dry.instance != instance);
         self.dry_lately.push(FoundDry { instance: instance.to_owned(), at: now });

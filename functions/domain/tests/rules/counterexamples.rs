@@ -206,14 +206,15 @@ fn a_zone_that_falls_silent_while_its_start_is_under_way_holds_nobody_up() {
     let mut life = Life::of(&["a", "b"]);
     life.start(0);
     life.ask(0);
-    let Step::Record(event) = life.step(10, "b", &[("a", Unreachable)]) else { panic!("it is followed in vain") };
-    life.take(10, event);
-    assert_eq!(life.step(11, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
+    assert_eq!(life.step(149, "b", &[("a", Unreachable)]), Step::Wait { until: at(151) }, "it may be up");
+    let Step::Record(event) = life.step(150, "b", &[("a", Unreachable)]) else { panic!("it is followed in vain") };
+    life.take(150, event);
+    assert_eq!(life.step(151, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
     // It has come up late, and its zone answers again.
-    life.take(11, Event::CallIntended(start_of("b")));
-    life.take(12, Event::CallAccepted { operation: "start-b".to_owned() });
-    life.take(20, Event::OperationDone);
-    assert_eq!(life.step(21, "b", &[("a", Running), ("b", Running)]), Step::Call(stop_of("a")));
+    life.take(151, Event::CallIntended(start_of("b")));
+    life.take(152, Event::CallAccepted { operation: "start-b".to_owned() });
+    life.take(160, Event::OperationDone);
+    assert_eq!(life.step(161, "b", &[("a", Running), ("b", Running)]), Step::Call(stop_of("a")));
 }
 
 /// By reading: the same call held the workspace up when the run was over.
@@ -229,11 +230,11 @@ fn a_workspace_whose_start_was_lost_with_its_zone_can_be_put_to_rest() {
     assert_eq!(life.step(602, "b", &[("a", Unreachable)]), Step::Done, "nothing can be done until it answers");
     life.start(603);
     // First the call of the run before is laid aside, then the placement.
-    for second in [604, 614] {
+    for second in [663, 673] {
         let Step::Record(event) = life.step(second, "b", &[("a", Unreachable)]) else { panic!("followed in vain") };
         life.take(second, event);
     }
-    assert_eq!(life.step(615, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
+    assert_eq!(life.step(674, "b", &[("a", Unreachable)]), Step::Call(start_of("b")));
 }
 
 /// By reading: a detach that nobody answered made the placement dry that the disk was to go to.
@@ -348,7 +349,9 @@ fn a_sweep_looks_when_an_attempt_is_overdue() {
     life.start(0);
     life.ask(10);
     assert_eq!(domain::due_at(&life.record, &life.workspace.policy), Some(at(40)));
-    life.take(40, Event::SweepDue);
+    assert!(life.take(40, Event::SweepDue).nudge);
+    let Step::Record(event) = life.step(41, "a", &[("a", ComingUp)]) else { panic!("it is waited for") };
+    life.take(41, event);
     assert_eq!(life.placement(), "b");
 }
 
