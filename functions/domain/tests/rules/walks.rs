@@ -213,6 +213,7 @@ fn the_last_placement_of_a_walk_is_waited_for() {
     life.ask(10);
     life.take(400, Event::AttemptOverdue);
     assert_eq!((life.phase(), life.placement()), (Phase::Placing, "b"));
+    assert_eq!(life.outcomes(), [("a", Outcome::Dry), ("b", Outcome::Trying)]);
     life.take(609, Event::SweepDue);
     assert_eq!(life.phase(), Phase::Placing);
     life.take(610, Event::SweepDue);
