@@ -14,6 +14,8 @@ use crate::world::World;
 const ARGS: [&str; 6] = ["--speed", "30", "--sweep-every", "90s", "--log-filter", "info,local::front=debug"];
 /// Of the pocket cloud's subscriptions: the fewest that Pub/Sub knows.
 const ATTEMPTS: usize = 5;
+/// Without a push for so long, none is under way. A visit that finds all well takes a tenth of it.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_are_declared_as_they_are_in_the_cloud() {
@@ -56,6 +58,18 @@ async fn a_refused_push_comes_again_until_it_is_taken_or_becomes_a_dead_letter()
     assert!(statuses.len() >= 2 && statuses[..statuses.len() - 1].iter().all(|status| *status == 503), "{statuses:?}");
     world.until("it is ready", async || Some(world.view().await).filter(|view| view["phase"] == "Ready")).await;
     assert_eq!(world.operations("start").await, 1);
+
+    // That it is ready is told of in a visit of its own; one more that came meanwhile would join it.
+    world.until_logged("notice sent").await;
+    let mut before = None;
+    world
+        .until("nothing is under way", async || {
+            let now = pushes(&world);
+            let is_quiet = before.replace(now.clone()) == Some(now.clone());
+            tokio::time::sleep(QUIET).await;
+            (is_quiet && now.values().all(|statuses| statuses.last() == Some(&204))).then_some(())
+        })
+        .await;
 
     // One that is refused for ever is put aside after its attempts, and holds up no other.
     world.fault(json!({"compute": {"fail": 1.0}})).await;

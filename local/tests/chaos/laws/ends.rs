@@ -189,8 +189,17 @@ fn judge_wishes(story: &Story<'_>, verdict: &mut Verdict) {
 }
 
 fn judge_reason(story: &Story<'_>, run: &On<&RunSeen>, verdict: &mut Verdict) {
-    const REASONS: [&str; 8] =
-        ["Idle", "NeverOpened", "User", "HardLimit", "Silent", "Preempted", "MachineStopped", "StartFailed"];
+    const REASONS: [&str; 9] = [
+        "Idle",
+        "NeverOpened",
+        "User",
+        "HardLimit",
+        "Silent",
+        "Preempted",
+        "HostError",
+        "MachineStopped",
+        "StartFailed",
+    ];
     let known = REASONS.contains(&run.it.reason.as_str());
     let explained = run.it.reason != "StartFailed" || run.it.failure.is_some();
     let broken = (!known || !explained)
@@ -205,9 +214,10 @@ fn judge_phases(chronicle: &Chronicle<'_>, story: &Story<'_>, verdict: &mut Verd
         verdict.judge(FAILED_WITH_REASON, story.name(), &[on.line], broken);
     }
     let last = story.answered.iter().map(|on| on.it.view.run).max().unwrap_or_default();
+    // A walk comes further with each placement that it tries.
+    let placing = limits.placing * Millis::try_from(story.declared.placements.len()).unwrap_or(1);
     for run in 1..=last {
-        for (phase, limit) in [("Placing", limits.placing), ("Booting", limits.booting), ("Stopping", limits.stopping)]
-        {
+        for (phase, limit) in [("Placing", placing), ("Booting", limits.booting), ("Stopping", limits.stopping)] {
             let seen = story.told_of(run).filter(|told| told.phase == phase);
             let (begun, lasted) =
                 seen.fold((None, None), |(first, last): (Option<Told<'_>>, Option<Told<'_>>), told| {

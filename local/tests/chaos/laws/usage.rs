@@ -26,7 +26,7 @@ pub(crate) fn judge(story: &Story<'_>, verdict: &mut Verdict) {
                 judge_idle(story, run, verdict);
                 judge_silent(story, run, verdict);
             }
-            "User" | "HardLimit" | "Preempted" | "MachineStopped" => judge_cause(story, run, verdict),
+            "User" | "HardLimit" | "Preempted" | "HostError" | "MachineStopped" => judge_cause(story, run, verdict),
             _ => {}
         }
     }
@@ -111,13 +111,22 @@ fn judge_cause(story: &Story<'_>, run: &On<&RunSeen>, verdict: &mut Verdict) {
             story.answered.iter().any(|on| asked(&on.it.ask, on.it.sent, on.at))
                 || story.unanswered.iter().any(|on| asked(&on.it.ask, on.it.sent, on.at))
         }
-        "HardLimit" => decided + ROUNDING >= started_at + story.declared.limits.hard,
+        "HardLimit" => decided + ROUNDING >= first_of_row(story, run.it).started_at + story.declared.limits.hard,
         // Once Google has announced it, it is Google's doing, whatever fells the machine in the time that is left.
         "Preempted" => story.cloud.iter().any(|on| within(on.at) && is_announced(on.it)),
         _ => story.cloud.iter().any(|on| within(on.at) && fells(story, on.it, *number)),
     };
     let broken = (!has_cause).then(|| format!("run {number} is said to have ended by {reason}, and nothing shows it"));
     verdict.judge(CAUSE, story.name(), &[run.line], broken);
+}
+
+/// The run that an interrupted one followed, and so on back: they have one hard end.
+fn first_of_row<'a>(story: &'a Story<'_>, run: &'a RunSeen) -> &'a RunSeen {
+    let before = story.runs.get(&(run.run - 1)).map(|on| on.it);
+    let interrupted = before.filter(|before| {
+        matches!(before.reason.as_str(), "Preempted" | "HostError") && before.ended_at + ROUNDING >= run.started_at
+    });
+    interrupted.map_or(run, |before| first_of_row(story, before))
 }
 
 fn is_announced(what: &Happening) -> bool {
