@@ -1,0 +1,59 @@
+//! What is left of a run: one receipt, in order, and no more billed than its machine was up.
+
+use domain::{Record, Run, Seconds, Timestamp};
+
+use super::story::Story;
+use super::{Court, Law, SLACK};
+
+pub(crate) const RECEIPTS: Law = "each run has one receipt, in order";
+pub(crate) const BILLED: Law = "no run is billed for more than its machine was up, a minute and a sweep";
+
+/// Google bills a minute at least.
+const BILLED_LEAST: Seconds = Seconds(60);
+/// Good sweeps that go by before it is noticed that a machine is gone; the more, the more nudges are lost.
+const NOTICED_SWEEPS_MAX: usize = 8;
+
+pub(crate) fn judge_save(story: &mut Story, before: &Record, ended: Option<&Run>, court: &mut Court) {
+    let record = &story.record;
+    let over = before.phase.expects_machine() && !record.phase.expects_machine();
+    let expected = over.then_some(before.run);
+    let broken = (expected != ended.map(|run| run.number))
+        .then(|| format!("run {expected:?} is over, and the receipt is of {:?}", ended.map(|run| run.number)));
+    let Some(run) = ended else {
+        return court.judge(RECEIPTS, story.workspace.id.as_str(), broken);
+    };
+    let gap = (run.number != story.last_receipt + 1)
+        .then(|| format!("run {} follows run {}", run.number, story.last_receipt));
+    court.judge(RECEIPTS, story.workspace.id.as_str(), broken.or(gap));
+    story.last_receipt = run.number;
+    story.owed.remove(&run.number);
+    let broken = billed_too_much(story, run, court);
+    court.judge(BILLED, story.workspace.id.as_str(), broken);
+}
+
+fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
+    let known = story.instances.get(run.instance.as_ref()?)?;
+    let began = run.started_at - SLACK;
+    let now = court.now;
+    let open = known.woken.map(|(_, since)| (since, now));
+    let within = known.times.iter().copied().chain(open).filter(|(_, until)| *until >= began);
+    let (up, gone_at) = within.fold((Seconds(0), None), |(up, last), (since, until)| {
+        (up + until.since(since.max(began)) + Seconds(1), last.max(Some(until)))
+    });
+    // Without its word, that a machine is gone shows when it is silent; then a sweep has it looked after.
+    let unnoticed_until = gone_at.map(|gone| noticed_at(story, gone));
+    let excuse = match (unnoticed_until, gone_at) {
+        (Some(noticed), Some(gone)) if court.sweeps_since(noticed) <= NOTICED_SWEEPS_MAX => now.since(gone),
+        (Some(noticed), Some(gone)) => noticed.since(gone) + Seconds(60 * (NOTICED_SWEEPS_MAX as u64 + 1)),
+        _ => Seconds(0),
+    };
+    let most = (up + excuse + Seconds(60) + SLACK).max(BILLED_LEAST);
+    (run.billed > most).then(|| {
+        format!("run {} is billed {}, and {:?} was up for {up} (excused: {excuse})", run.number, run.billed, run.instance)
+    })
+}
+
+fn noticed_at(story: &Story, gone: Timestamp) -> Timestamp {
+    let heard = story.spoken.known_said_at.unwrap_or(gone);
+    (heard + story.workspace.policy.silence_limit + story.threshold() + SLACK).max(gone)
+}

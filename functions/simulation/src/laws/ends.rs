@@ -1,0 +1,73 @@
+//! Laws 2 and 7: what nobody uses ends in time, and so does every phase; every wish ends, and nothing is stuck.
+
+use domain::{Phase, Timestamp};
+
+use super::story::{Said, Story};
+use super::{Court, Law, ON_ITS_WAY, SLACK};
+
+pub(crate) const IDLE_ENDS: Law = "2: an idle run ends within its limits, drain and two sweeps; a hard end is one";
+pub(crate) const PHASE_LIMIT: Law = "7: no phase outlasts its limit by more than a sweep";
+pub(crate) const WISH_ENDS: Law = "7: every accepted start ends in a receipt";
+pub(crate) const NOTHING_STUCK: Law = "7: everything comes to rest";
+pub(crate) const NEVER_OUR_FAULT: Law = "7: nobody is told of an error of ours";
+
+/// A good sweep is over: whatever was due before the one before it must be done.
+pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
+    let (record, policy) = (&story.record, &story.workspace.policy);
+    let limit = match record.phase {
+        Phase::Ready | Phase::Draining => return judge_idle(story, court),
+        Phase::Stopped | Phase::Failed => return,
+        Phase::Placing => record.phase_since + policy.placing_limit,
+        Phase::Stopping => record.phase_since + policy.stopping_limit,
+        Phase::Booting => {
+            let moved_at = record.boot.as_ref().map(|boot| boot.moved_at);
+            moved_at.max(Some(record.phase_since)).unwrap_or_default() + policy.booting_limit
+        }
+    };
+    // A run that is on its way up ends at its hard end too.
+    let hard = record.hard_stop_at.filter(|_| record.phase != Phase::Stopping);
+    let due = hard.map_or(limit, |hard| hard.min(limit)) + SLACK;
+    let over = court.sweep_after(due).filter(|over| *over < court.now);
+    let broken = over.map(|_| format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(due)));
+    court.judge(PHASE_LIMIT, story.name(), broken);
+}
+
+/// From `quiet` on nothing speaks for the run: the first sweep announces its end, and one after the announcement ends it.
+/// The announcement is the drain, or half of it where the sweep came late (`drain_end` in `domain`).
+fn judge_idle(story: &Story, court: &mut Court) {
+    let (record, policy, spoken) = (&story.record, &story.workspace.policy, &story.spoken);
+    let Some(hard) = record.hard_stop_at else { return };
+    let ready = record.ready_at.unwrap_or_default();
+    let heard = spoken.known_said_at.map(|at| at + ON_ITS_WAY).max(Some(ready)).unwrap_or_default();
+    let silent = heard + policy.silence_limit + story.threshold();
+    let idle = spoken.kept_until.max(ready + policy.arrival_limit).max(silent) + SLACK;
+    let ends = ended_by(idle, hard + SLACK, story, court);
+    let broken = ends.filter(|ends| *ends < court.now);
+    let broken = broken.map(|ends| format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(ends)));
+    court.judge(IDLE_ENDS, story.name(), broken);
+}
+
+/// By when a run that nothing speaks for since `idle` has been ended by good sweeps; `None` where there were not enough.
+fn ended_by(idle: Timestamp, hard: Timestamp, story: &Story, court: &Court) -> Option<Timestamp> {
+    let drain = story.workspace.policy.drain;
+    let quiet = idle.min(hard);
+    let first = court.sweep_after(quiet)?;
+    let announced = (quiet + drain).max(first + drain);
+    let announced = if first + drain >= hard { announced.max(hard) } else { announced };
+    court.sweep_after(announced + SLACK)
+}
+
+/// Somebody was answered.
+pub(crate) fn judge_answer(story: &Story, said: Said, status: Option<u16>, court: &mut Court) {
+    let broken = status.is_some_and(|status| status == 500 || (status >= 500 && court.quiet_since.is_some_and(|since| {
+        let (Said::Asked { at, .. } | Said::Beat { at, .. }) = said;
+        at > since + ON_ITS_WAY
+    })));
+    court.judge(NEVER_OUR_FAULT, story.name(), broken.then(|| format!("{said:?} is answered {status:?}")));
+}
+
+/// The end.
+pub(crate) fn judge_end(story: &Story, court: &mut Court) {
+    let broken = (!story.owed.is_empty()).then(|| format!("runs {:?} were accepted, and never ended", story.owed));
+    court.judge(WISH_ENDS, story.name(), broken);
+}
