@@ -119,7 +119,7 @@ impl Guest {
             let reported = if unknown { Reading::Unknown } else { known.unwrap_or(Reading::Unknown) };
             let next = self.speak_as(true, reading, reported, None).await;
             let Next::Speak(next) = next else {
-                drop(self.power_off().await);
+                self.power_off().await;
                 return;
             };
             if self.wait(next.duration()).await.is_none() {

@@ -86,7 +86,7 @@ fn run(world: &Arc<World>) {
         }
         match world.stage.step(&world.chance) {
             Moved::Polled => {}
-            Moved::Died(_) => world.chanced("crashes", String::new),
+            Moved::Died => world.chanced("crashes", String::new),
             Moved::Nobody => break,
         }
     }

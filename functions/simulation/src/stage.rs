@@ -71,8 +71,8 @@ impl fmt::Debug for Stage {
 /// What the stage came to in one move.
 pub(crate) enum Moved {
     Polled,
-    /// The task of this owner died where it stood.
-    Died(Owner),
+    /// A task died where it stood.
+    Died,
     /// Everybody waits for what will never come.
     Nobody,
 }
@@ -148,7 +148,8 @@ impl Stage {
             if *left == 0 {
                 let dead = state.tasks.remove(&alarm.id);
                 drop(state);
-                return Moved::Died(dead.and_then(|task| task.owner));
+                drop(dead);
+                return Moved::Died;
             }
             *left -= 1;
         }
