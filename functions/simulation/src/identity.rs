@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain::{Role, SESSION_LIFE, Seconds, Session, Timestamp};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use platform::identity::GOOGLE_ISSUERS;
+use platform::identity::{Expected, GOOGLE_ISSUERS, Identity, TokenRefused};
 use platform::identity::jwks::{JwksSources, JwksVerifier};
 use platform::identity::keys::{SigningKey, jwks};
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ const TOKEN_LIFE: Seconds = Seconds::hours(1);
 pub struct Keys {
     pub(crate) ours: Arc<SigningKey>,
     google: EncodingKey,
-    pub(crate) verifier: Arc<JwksVerifier>,
+    pub(crate) verifier: Arc<Verifier>,
     /// Tokens that hold still, by whom they are of; all seeds have the same times.
     minted: Mutex<BTreeMap<(String, i64), String>>,
 }
@@ -60,7 +61,7 @@ impl Keys {
         let sources = JwksSources::none()
             .with_ours(ISSUER, &jwks(std::slice::from_ref(&ours)))
             .with_google(&JwkSet { keys: vec![public] });
-        let verifier = Arc::new(JwksVerifier::new(sources));
+        let verifier = Arc::new(Verifier { real: JwksVerifier::new(sources), known: Mutex::default() });
         Ok(Arc::new(Self { ours: Arc::new(ours), google, verifier, minted: Mutex::default() }))
     }
 
@@ -110,5 +111,31 @@ impl Keys {
             };
             self.ours.sign(&SessionClaims::of(&session, ISSUER))
         })
+    }
+}
+
+/// Verifies each token once by the real verifier. The same token again is good as long as it holds: a signature takes
+/// more time than all the rest of a request, and would tell nothing new.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    real: JwksVerifier,
+    known: Mutex<BTreeMap<String, Value>>,
+}
+
+#[async_trait]
+impl Identity for Verifier {
+    async fn verify(&self, token: &str, expected: Expected<'_>) -> Result<Value, TokenRefused> {
+        let holds = |claims: &&Value| {
+            let says = |name: &str| claims[name].as_str().unwrap_or_default();
+            claims["exp"].as_i64().is_some_and(|exp| exp > expected.now.seconds())
+                && says("aud") == expected.audience
+                && expected.issuers.contains(&says("iss"))
+        };
+        if let Some(claims) = locked(&self.known).get(token).filter(holds) {
+            return Ok(claims.clone());
+        }
+        let claims = self.real.verify(token, expected).await?;
+        locked(&self.known).insert(token.to_owned(), claims.clone());
+        Ok(claims)
     }
 }

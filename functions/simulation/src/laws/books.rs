@@ -37,9 +37,11 @@ fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
     let now = court.now;
     let open = known.woken.map(|(_, since)| (since, now));
     let within = known.times.iter().copied().chain(open).filter(|(_, until)| *until >= began);
-    let (up, gone_at) = within.fold((Seconds(0), None), |(up, last), (since, until)| {
-        (up + until.since(since.max(began)) + Seconds(1), last.max(Some(until)))
+    // From first to last: that it was down in between, by somebody's hand, may have gone unnoticed.
+    let span = within.fold(None, |span: Option<(Timestamp, Timestamp)>, (since, until)| {
+        Some(span.map_or((since.max(began), until), |(first, last)| (first, last.max(until))))
     });
+    let (up, gone_at) = span.map_or((Seconds(0), None), |(first, last)| (last.since(first) + Seconds(1), Some(last)));
     // Without its word, that a machine is gone shows when it is silent; then a sweep has it looked after.
     let unnoticed_until = gone_at.map(|gone| noticed_at(story, gone));
     let excuse = match (unnoticed_until, gone_at) {
