@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::{
-    Action, InstanceStatus, OperationError, OperationErrorKind, Timestamp, Workspace,
-};
+use domain::{Action, InstanceStatus, OperationError, OperationErrorKind, Timestamp, Workspace};
 use platform::compute::OperationState;
 use uuid::Uuid;
 
@@ -106,9 +104,13 @@ enum Taken {
     Idle,
     /// It changes nothing, and is over when the machine is down.
     Joined,
-    Started { dry: bool },
+    Started {
+        dry: bool,
+    },
     Stopping,
-    Moving { attach: bool },
+    Moving {
+        attach: bool,
+    },
 }
 
 impl World {
@@ -241,7 +243,13 @@ impl World {
         let life = self.life(instance);
         let stuck = self.strikes(|storm| storm.stop_stuck);
         let slow = self.strikes(|storm| storm.operation_slow);
-        let takes = if stuck { (500, 1500) } else if slow { (60, 150) } else { (3, 40) };
+        let takes = if stuck {
+            (500, 1500)
+        } else if slow {
+            (60, 150)
+        } else {
+            (3, 40)
+        };
         if stuck {
             self.chanced("stops that are stuck", || instance.to_owned());
         }

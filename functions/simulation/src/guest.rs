@@ -71,7 +71,8 @@ impl Guest {
     /// Waits; `None` when this life is over.
     async fn wait(&self, length: Duration) -> Option<()> {
         self.world.sleep(length).await;
-        let alive = |machine: &mut crate::cloud::Machine| machine.life == self.life && machine.status != Status::Terminated;
+        let alive =
+            |machine: &mut crate::cloud::Machine| machine.life == self.life && machine.status != Status::Terminated;
         self.world.look_at(&self.instance, |machine, _| alive(machine)).filter(|alive| *alive).map(drop)
     }
 
@@ -80,7 +81,8 @@ impl Guest {
         let world = Arc::clone(&self.world);
         self.wait(world.seconds(4, 15)).await?;
         let fails = world.strikes(|storm| storm.boot_fails).then(|| world.draw(|chance| chance.index(STEPS.len())));
-        let stops = world.strikes(|storm| storm.boot_stands_still).then(|| world.draw(|chance| chance.index(STEPS.len())));
+        let stops =
+            world.strikes(|storm| storm.boot_stands_still).then(|| world.draw(|chance| chance.index(STEPS.len())));
         for (at, (step, percent)) in STEPS.into_iter().enumerate() {
             let mut left = world.seconds(2, 40);
             let mut failed = fails == Some(at);

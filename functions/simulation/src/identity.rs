@@ -12,9 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use domain::{Role, SESSION_LIFE, Seconds, Session, Timestamp};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use platform::identity::{Expected, GOOGLE_ISSUERS, Identity, TokenRefused};
 use platform::identity::jwks::{JwksSources, JwksVerifier};
 use platform::identity::keys::{SigningKey, jwks};
+use platform::identity::{Expected, GOOGLE_ISSUERS, Identity, TokenRefused};
 use serde_json::{Value, json};
 use wire::SessionClaims;
 
@@ -54,7 +54,8 @@ impl Keys {
         let (ours, _) = SigningKey::generate()?;
         let pair = KeyPair::generate(KeySize::Rsa2048).context("generating an RSA key")?;
         let der: Pkcs8V1Der<'_> = pair.as_der().context("writing an RSA key")?;
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+        let pem =
+            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
         let google = EncodingKey::from_rsa_pem(pem.as_bytes()).context("reading back an RSA key")?;
         let mut public = Jwk::from_encoding_key(&google, Algorithm::RS256)?;
         public.common.key_id = Some(GOOGLE_KEY.to_owned());
@@ -70,7 +71,8 @@ impl Keys {
         let life = i64::try_from(TOKEN_LIFE.0).unwrap_or(3600);
         let begun = now.seconds().div_euclid(life / 2) * (life / 2);
         let mut minted = locked(&self.minted);
-        let token = minted.entry((of, begun)).or_insert_with(|| sign(Timestamp::from_seconds(begun)).unwrap_or_default());
+        let token =
+            minted.entry((of, begun)).or_insert_with(|| sign(Timestamp::from_seconds(begun)).unwrap_or_default());
         token.clone()
     }
 

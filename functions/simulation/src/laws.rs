@@ -108,9 +108,8 @@ impl Court {
 impl Judge {
     /// The judge of a world.
     pub fn of(setting: &Setting) -> Self {
-        let stories = setting.workspaces.iter().map(|workspace| {
-            (workspace.id.as_str().to_owned(), Story::of(workspace.clone()))
-        });
+        let stories =
+            setting.workspaces.iter().map(|workspace| (workspace.id.as_str().to_owned(), Story::of(workspace.clone())));
         Self { stories: stories.collect(), court: Court::default() }
     }
 

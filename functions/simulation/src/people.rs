@@ -26,7 +26,7 @@ pub(crate) async fn live(world: Arc<World>, name: String, workspace: Workspace) 
     let patience = workspace.policy.placing_limit + workspace.policy.booting_limit;
     let person = Person { world, name, workspace: workspace.id.as_str().to_owned(), patience };
     while !person.world.is_quiet() {
-        person.world.sleep(person.world.seconds(5, 900)).await;
+        person.world.sleep(person.world.seconds(5, 600)).await;
         person.visit().await;
     }
 }
@@ -80,7 +80,7 @@ impl Person {
             return None;
         }
         self.ask(Ask::Ticket).await;
-        let minutes = self.world.draw(|chance| chance.between(1, 30));
+        let minutes = self.world.draw(|chance| chance.between(1, 20));
         let leaves_at = self.world.now() + Seconds::minutes(minutes);
         let mut touched: Option<Timestamp> = Some(self.world.now());
         while self.world.now() < leaves_at && !self.world.is_quiet() {

@@ -76,7 +76,7 @@ impl Setting {
         ];
         let most = AHEAD_MILLIS_MOST.unsigned_abs() * 2;
         let ahead_millis = [0; 3].map(|_: i64| chance.between(0, most).cast_signed() - AHEAD_MILLIS_MOST);
-        let length = Seconds::minutes(chance.between(40, 120));
+        let length = Seconds::minutes(chance.between(20, 60));
         Self { seed, workspaces, storm, ahead_millis, length, broken }
     }
 }
@@ -107,7 +107,7 @@ fn storm(chance: &mut Chance) -> Storm {
         beat_lost: upto(80),
         unknown: upto(80),
         ask_lost: upto(100),
-        mishaps: upto(25),
+        mishaps: upto(40),
     }
 }
 
@@ -137,9 +137,9 @@ fn workspace(name: &str, placements: &[(&str, bool)], moves: bool, chance: &mut 
 fn policy(chance: &mut Chance) -> Policy {
     let mut minutes = |from: u64, to: u64| Seconds(chance.between(from * 60, to * 60));
     Policy {
-        idle_limit: minutes(4, 12),
+        idle_limit: minutes(3, 10),
         arrival_limit: minutes(3, 8),
-        hard_limit: minutes(25, 80),
+        hard_limit: minutes(15, 50),
         drain: minutes(1, 3),
         silence_limit: minutes(2, 5),
         placing_limit: minutes(4, 10),

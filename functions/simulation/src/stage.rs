@@ -91,7 +91,12 @@ impl Stage {
     }
 
     /// Begins a task; with `dies_after`, it is dropped instead of being polled so many times.
-    pub(crate) fn spawn(&self, owner: Owner, dies_after: Option<u32>, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(
+        &self,
+        owner: Owner,
+        dies_after: Option<u32>,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
         let mut state = locked(&self.state);
         state.last_task += 1;
         let id = state.last_task;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{Phase, Record, Run, RunNumber, Seconds, Timestamp, WorkspaceId};
-use platform::store::{
-    DueCursor, DuePage, Save, SaveError, StoreFault, Version, Versioned, WorkspaceStore,
-};
+use platform::store::{DueCursor, DuePage, Save, SaveError, StoreFault, Version, Versioned, WorkspaceStore};
 
 use crate::breaks::Break;
 use crate::functions::NAMES;
@@ -64,7 +62,9 @@ impl Reached {
                     record.stop_at = before.stop_at;
                 }
             }
-            Some(Break::DeadlinesMoveBack) => record.stop_at = record.stop_at.map(|at| at - Seconds(self.world.number())),
+            Some(Break::DeadlinesMoveBack) => {
+                record.stop_at = record.stop_at.map(|at| at - Seconds(self.world.number()))
+            }
             Some(Break::TheHardEndMoves) => {
                 record.hard_stop_at = record.hard_stop_at.map(|at| at + Seconds(60));
             }

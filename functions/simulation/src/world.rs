@@ -126,7 +126,12 @@ impl World {
     pub(crate) fn spawn_mortal(&self, owner: Owner, future: impl Future<Output = ()> + Send + 'static) {
         let dies = self.strikes(|storm| storm.crash);
         // Early awaits are where most is at stake; visits have hundreds.
-        let after = dies.then(|| self.draw(|chance| { let most = chance.pick(&[8, 40, 400]); chance.between(0, most) }));
+        let after = dies.then(|| {
+            self.draw(|chance| {
+                let most = chance.pick(&[8, 40, 400]);
+                chance.between(0, most)
+            })
+        });
         self.stage.spawn(owner, after.and_then(|after| u32::try_from(after).ok()), future);
     }
 
@@ -210,7 +215,9 @@ fn names(what: &What) -> Vec<String> {
             [Some(format!("ended {:?}", run.reason)), failed].into_iter().flatten().collect()
         }
         What::Saved { .. } => vec!["saves".to_owned()],
-        What::Answered { status, .. } => vec![status.map_or("unanswered".to_owned(), |status| format!("answered {status}"))],
+        What::Answered { status, .. } => {
+            vec![status.map_or("unanswered".to_owned(), |status| format!("answered {status}"))]
+        }
         What::Swept { well, .. } => vec![if *well { "sweeps" } else { "sweeps that failed" }.to_owned()],
         What::Beat { .. } => vec!["heartbeats".to_owned()],
         What::Arrived { action, took: true, .. } => {

@@ -51,7 +51,10 @@ fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
     };
     let most = (up + excuse + Seconds(60) + SLACK).max(BILLED_LEAST);
     (run.billed > most).then(|| {
-        format!("run {} is billed {}, and {:?} was up for {up} (excused: {excuse})", run.number, run.billed, run.instance)
+        format!(
+            "run {} is billed {}, and {:?} was up for {up} (excused: {excuse})",
+            run.number, run.billed, run.instance
+        )
     })
 }
 

@@ -28,7 +28,9 @@ pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
     let hard = record.hard_stop_at.filter(|_| record.phase != Phase::Stopping);
     let due = hard.map_or(limit, |hard| hard.min(limit)) + SLACK;
     let over = court.sweep_after(due).filter(|over| *over < court.now);
-    let broken = over.map(|_| format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(due)));
+    let broken = over.map(|_| {
+        format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(due))
+    });
     court.judge(PHASE_LIMIT, story.name(), broken);
 }
 
@@ -43,7 +45,9 @@ fn judge_idle(story: &Story, court: &mut Court) {
     let idle = spoken.kept_until.max(ready + policy.arrival_limit).max(silent) + SLACK;
     let ends = ended_by(idle, hard + SLACK, story, court);
     let broken = ends.filter(|ends| *ends < court.now);
-    let broken = broken.map(|ends| format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(ends)));
+    let broken = broken.map(|ends| {
+        format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(ends))
+    });
     court.judge(IDLE_ENDS, story.name(), broken);
 }
 
@@ -59,10 +63,14 @@ fn ended_by(idle: Timestamp, hard: Timestamp, story: &Story, court: &Court) -> O
 
 /// Somebody was answered.
 pub(crate) fn judge_answer(story: &Story, said: Said, status: Option<u16>, court: &mut Court) {
-    let broken = status.is_some_and(|status| status == 500 || (status >= 500 && court.quiet_since.is_some_and(|since| {
-        let (Said::Asked { at, .. } | Said::Beat { at, .. }) = said;
-        at > since + ON_ITS_WAY
-    })));
+    let broken = status.is_some_and(|status| {
+        status == 500
+            || (status >= 500
+                && court.quiet_since.is_some_and(|since| {
+                    let (Said::Asked { at, .. } | Said::Beat { at, .. }) = said;
+                    at > since + ON_ITS_WAY
+                }))
+    });
     court.judge(NEVER_OUR_FAULT, story.name(), broken.then(|| format!("{said:?} is answered {status:?}")));
 }
 

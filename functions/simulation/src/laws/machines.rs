@@ -25,13 +25,7 @@ const UNWANTED_SWEEPS_MAX_IN_QUIET: usize = 4;
 const QUIET_AFTER: Seconds = Seconds(600);
 
 /// A call reaches Compute Engine.
-pub(crate) fn judge_arrival(
-    story: &Story,
-    by: Option<(u64, u32)>,
-    action: &Action,
-    took: bool,
-    court: &mut Court,
-) {
+pub(crate) fn judge_arrival(story: &Story, by: Option<(u64, u32)>, action: &Action, took: bool, court: &mut Court) {
     let Some((run, _)) = by.filter(|_| took) else { return };
     let (name, record) = (story.name(), &story.record);
     let Some(target) = story.instances.get(action.instance()) else { return };
@@ -73,7 +67,8 @@ pub(crate) fn judge_disk(story: &mut Story, instance: &str, attached: bool, cour
     if let Some(known) = story.instances.get_mut(instance) {
         known.has_disk = attached;
     }
-    let holders: Vec<&String> = story.instances.iter().filter(|(_, known)| known.has_disk).map(|(name, _)| name).collect();
+    let holders: Vec<&String> =
+        story.instances.iter().filter(|(_, known)| known.has_disk).map(|(name, _)| name).collect();
     let broken = (holders.len() > 1).then(|| format!("the disk is at {holders:?}"));
     court.judge(ONE_DISK, story.name(), broken);
 }
@@ -100,7 +95,11 @@ pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
         let in_quiet = quiet.map_or(0, |quiet| court.sweeps_since(since.max(quiet)));
         let long = sweeps > UNWANTED_SWEEPS_MAX || in_quiet > UNWANTED_SWEEPS_MAX_IN_QUIET;
         let broken = long.then(|| {
-            format!("{name} is up ({:?}), and nobody wants it for {} and {sweeps} sweeps", known.woken, court.now.since(since))
+            format!(
+                "{name} is up ({:?}), and nobody wants it for {} and {sweeps} sweeps",
+                known.woken,
+                court.now.since(since)
+            )
         });
         court.judge(UNWANTED_ENDS, story.name(), broken);
     }

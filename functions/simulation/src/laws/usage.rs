@@ -31,10 +31,12 @@ fn judge_deadlines(story: &Story, before: &Record, court: &mut Court) {
         return;
     }
     let back = before.stop_at.zip(record.stop_at).filter(|(from, to)| to < from);
-    let back = back.map(|(from, to)| format!("stop_at of run {} goes back from {} to {}", record.run, Clocked(from), Clocked(to)));
+    let back = back
+        .map(|(from, to)| format!("stop_at of run {} goes back from {} to {}", record.run, Clocked(from), Clocked(to)));
     court.judge(FORWARD, story.name(), back);
     let past = record.stop_at.zip(record.hard_stop_at).filter(|(stop_at, hard)| stop_at > hard);
-    let past = past.map(|(stop_at, hard)| format!("stop_at is {} and the hard end {}", Clocked(stop_at), Clocked(hard)));
+    let past =
+        past.map(|(stop_at, hard)| format!("stop_at is {} and the hard end {}", Clocked(stop_at), Clocked(hard)));
     let moved = (record.hard_stop_at != before.hard_stop_at).then(|| "the hard end has moved".to_owned());
     court.judge(WITHIN_HARD_END, story.name(), past.or(moved));
 }
@@ -48,7 +50,11 @@ fn judge_stop(story: &Story, before: &Record, court: &mut Court) {
     if matches!(reason, StopReason::Idle | StopReason::NeverOpened | StopReason::Silent) {
         let young = spoken.active_at.filter(|at| *at + policy.idle_limit > decided + SLACK);
         let young = young.map(|at| {
-            format!("run {} is stopped ({reason:?}) {} after activity that was acknowledged", record.run, decided.since(at))
+            format!(
+                "run {} is stopped ({reason:?}) {} after activity that was acknowledged",
+                record.run,
+                decided.since(at)
+            )
         });
         court.judge(YOUNG_ACTIVITY, story.name(), young);
         let early = before.stop_at.filter(|stop_at| *stop_at > decided + SLACK);
@@ -57,9 +63,10 @@ fn judge_stop(story: &Story, before: &Record, court: &mut Court) {
     }
     let lately = |at: Option<Timestamp>, within: Seconds| at.is_some_and(|at| at + within + SLACK > decided);
     let unheard = match reason {
-        StopReason::Silent => spoken.heard_at.filter(|at| *at + policy.silence_limit > decided + SLACK).map(|at| {
-            format!("run {} is stopped as silent {} after it was heard", record.run, decided.since(at))
-        }),
+        StopReason::Silent => spoken
+            .heard_at
+            .filter(|at| *at + policy.silence_limit > decided + SLACK)
+            .map(|at| format!("run {} is stopped as silent {} after it was heard", record.run, decided.since(at))),
         StopReason::Idle | StopReason::NeverOpened => {
             let heard = Seconds(policy.heartbeat_every.0 * 2) + ON_ITS_WAY;
             // What was announced as idle and has gone silent since is stopped all the same.

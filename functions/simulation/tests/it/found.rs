@@ -1,0 +1,1 @@
+//! What the simulation has found, by the seed that found it.
