@@ -14,13 +14,21 @@ pub enum Break {
     OthersAreNotSeen,
     /// Whoever looks sees the disk where it is wanted.
     TheDiskIsSeenEverywhere,
+    /// Whoever looks sees the disk nowhere, and Compute Engine attaches it as often as it is asked to.
+    TheDiskIsSeenNowhere,
     /// Activity is not written.
     ActivityIsForgotten,
     /// Each save moves the deadline back.
     DeadlinesMoveBack,
+    /// Each save moves the deadline to the hard end.
+    DeadlinesRunAway,
+    /// What is ready is saved as idle and stopping.
+    RunsAreCutShort,
+    /// Every run is said to have ended because its machine stopped.
+    ReasonsAreWrong,
     /// No save keeps the hard end.
     TheHardEndMoves,
-    /// The reaper does not come, and the VMs are not heard.
+    /// The reaper does not come, VMs are not heard, and nudges are lost.
     NobodyLooks,
     /// The reaper sees no instances.
     SweepsSeeNoMachines,
@@ -32,6 +40,8 @@ pub enum Break {
     ReceiptsAreLost,
     /// Whoever looks sees everything down that is being stopped.
     StoppingIsSeenAsDown,
+    /// What is being stopped never goes down.
+    StopsNeverEnd,
     /// A VM that does not know says that it is idle.
     UnknownIsIdle,
     /// Every word of a VM comes to nothing but an error of ours.

@@ -7,6 +7,7 @@ use domain::{Action, InstanceStatus, OperationError, OperationErrorKind, Timesta
 use platform::compute::OperationState;
 use uuid::Uuid;
 
+use crate::breaks::Break;
 use crate::guest::{self, Use};
 use crate::history::{Status, What, Why};
 use crate::stage::locked;
@@ -194,7 +195,7 @@ impl World {
                 Status::Stopping => Taken::Joined,
                 _ => Taken::Stopping,
             }),
-            Action::AttachDisk { .. } if holder => {
+            Action::AttachDisk { .. } if holder && !self.breaks(Break::TheDiskIsSeenNowhere) => {
                 Err(error(OperationErrorKind::Refused, "The disk resource is already being used by another instance"))
             }
             Action::AttachDisk { .. } => Ok(Taken::Moving { attach: true }),
@@ -241,6 +242,9 @@ impl World {
     /// An instance that is stopping goes down, in its time.
     pub(crate) async fn bring_down(self: &Arc<Self>, instance: &str, why: Why) {
         let life = self.life(instance);
+        if self.breaks(Break::StopsNeverEnd) {
+            return std::future::pending().await;
+        }
         let stuck = self.strikes(|storm| storm.stop_stuck);
         let slow = self.strikes(|storm| storm.operation_slow);
         let takes = if stuck {

@@ -158,6 +158,7 @@ impl Reachable {
                 InstanceSeen { status, ..seen }
             }
             Some(Break::TheDiskIsSeenEverywhere) => InstanceSeen { has_disk: true, ..seen },
+            Some(Break::TheDiskIsSeenNowhere) => InstanceSeen { has_disk: false, ..seen },
             Some(Break::StoppingIsSeenAsDown) if seen.status == InstanceStatus::InTransition => {
                 InstanceSeen { status: InstanceStatus::Down, ..seen }
             }

@@ -33,7 +33,7 @@ fn befall_once(world: &Arc<World>) {
         locked(&world.outages).dry.insert(zone.to_owned(), until);
         return;
     }
-    match world.draw(|chance| chance.between(0, 12)) {
+    match world.draw(|chance| chance.between(0, 13)) {
         0 => {
             world.chanced("outages of the store", String::new);
             locked(&world.outages).store = until;
@@ -49,8 +49,8 @@ fn befall_once(world: &Arc<World>) {
         3 | 4 => restart(world),
         5 | 6 => preempt(world),
         7 => host_error(world),
-        8 => mute(world),
-        9 | 10 => start_by_hand(world),
+        8 | 9 => mute(world),
+        10 | 11 => start_by_hand(world),
         _ => stop_by_hand(world),
     }
 }
@@ -99,7 +99,7 @@ fn host_error(world: &Arc<World>) {
 
 fn mute(world: &World) {
     let Some(instance) = any(world, Status::Running, false) else { return };
-    let length = Seconds(world.draw(|chance| chance.between(60, 900)));
+    let length = Seconds(world.draw(|chance| chance.between(60, 1500)));
     world.chanced("silences", || format!("{instance} for {length}"));
     world.look_at(&instance, |machine, now| machine.used.mute_until = now + length);
 }

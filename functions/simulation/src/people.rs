@@ -89,7 +89,7 @@ impl Person {
             }
             self.world.sleep(self.world.seconds(15, 60)).await;
         }
-        if self.chance(300) && !self.world.is_quiet() {
+        if self.chance(200) && !self.world.is_quiet() {
             self.ask(Ask::Stop).await;
         }
         None
@@ -106,7 +106,7 @@ impl Person {
             match answer.phase() {
                 "Ready" | "Draining" => return Some(true),
                 "Stopped" | "Failed" => drop(self.ask(Ask::Start).await),
-                "Placing" | "Booting" if self.chance(15) => drop(self.ask(Ask::Stop).await),
+                "Placing" | "Booting" if self.chance(8) => drop(self.ask(Ask::Stop).await),
                 _ => {}
             }
             self.world.sleep(self.world.seconds(4, 15)).await;
@@ -123,12 +123,12 @@ impl Person {
         let does = self.world.draw(|chance| chance.between(0, 1000));
         match does {
             0..200 => self.use_machine(),
-            200..215 => drop(self.ask(Ask::Stop).await),
-            215..240 => {
+            200..206 => drop(self.ask(Ask::Stop).await),
+            206..225 => {
                 let by = Seconds::minutes(self.world.draw(|chance| chance.between(1, 40)));
                 drop(self.ask(Ask::Extend(by)).await);
             }
-            240..255 => drop(self.ask(Ask::Start).await),
+            225..240 => drop(self.ask(Ask::Start).await),
             _ => {}
         }
         let ago = touched.map(|at| now.since(at));

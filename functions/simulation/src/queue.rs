@@ -10,6 +10,7 @@ use domain::WorkspaceId;
 use platform::queue::Queue;
 use serde_json::{Value, json};
 
+use crate::breaks::Break;
 use crate::functions::{Asking, NAMES};
 use crate::identity::{PROJECT, PUSH_EMAIL};
 use crate::stage::locked;
@@ -34,7 +35,7 @@ impl Queue for Nudges {
             self.world.chanced("nudges refused", || format!("{} nudges {workspace}", NAMES[self.side]));
             anyhow::bail!("the queue was made to refuse");
         }
-        if self.world.strikes(|storm| storm.nudge_lost) {
+        if self.world.strikes(|storm| storm.nudge_lost) || self.world.breaks(Break::NobodyLooks) {
             self.world.chanced("nudges lost", || workspace.to_string());
             return Ok(());
         }

@@ -99,7 +99,7 @@ fn storm(chance: &mut Chance) -> Storm {
         event_lost: upto(600),
         sweep_missing: upto(200),
         dry: upto(1000),
-        late_success: upto(500),
+        late_success: upto(1000),
         operation_slow: upto(200),
         stop_stuck: upto(40),
         boot_fails: upto(150),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{Phase, Record, Run, RunNumber, Seconds, Timestamp, WorkspaceId};
+use domain::{LastStop, Phase, Record, Run, RunNumber, Seconds, StopReason, Timestamp, WorkspaceId};
 use platform::store::{DueCursor, DuePage, Save, SaveError, StoreFault, Version, Versioned, WorkspaceStore};
 
 use crate::breaks::Break;
@@ -64,6 +64,16 @@ impl Reached {
             }
             Some(Break::DeadlinesMoveBack) => {
                 record.stop_at = record.stop_at.map(|at| at - Seconds(self.world.number()))
+            }
+            Some(Break::DeadlinesRunAway) if record.phase == Phase::Ready => record.stop_at = record.hard_stop_at,
+            Some(Break::RunsAreCutShort) if record.phase == Phase::Ready && before.phase == Phase::Ready => {
+                record.phase = Phase::Stopping;
+                record.ending = Some(StopReason::Idle);
+                record.phase_since = self.world.now();
+            }
+            Some(Break::ReasonsAreWrong) => {
+                record.last_stop =
+                    record.last_stop.take().map(|last| LastStop { reason: StopReason::MachineStopped, ..last });
             }
             Some(Break::TheHardEndMoves) => {
                 record.hard_stop_at = record.hard_stop_at.map(|at| at + Seconds(60));
