@@ -14,7 +14,7 @@ pub enum Break {
     OthersAreNotSeen,
     /// Whoever looks sees the disk where it is wanted.
     TheDiskIsSeenEverywhere,
-    /// Whoever looks sees the disk nowhere, and Compute Engine attaches it as often as it is asked to.
+    /// Whoever looks sees the disk nowhere but where it is wanted, if it is there, and Compute Engine attaches it as often as it is asked to.
     TheDiskIsSeenNowhere,
     /// Activity is not written.
     ActivityIsForgotten,

@@ -143,6 +143,9 @@ impl World {
     }
 
     fn is_dry(&self, zone: &str) -> bool {
+        if self.strikes(|storm| storm.stock_out) {
+            return true;
+        }
         let now = self.now();
         locked(&self.outages).dry.get(zone).is_some_and(|until| now < *until)
     }

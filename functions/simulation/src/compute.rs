@@ -158,7 +158,11 @@ impl Reachable {
                 InstanceSeen { status, ..seen }
             }
             Some(Break::TheDiskIsSeenEverywhere) => InstanceSeen { has_disk: true, ..seen },
-            Some(Break::TheDiskIsSeenNowhere) => InstanceSeen { has_disk: false, ..seen },
+            Some(Break::TheDiskIsSeenNowhere) => {
+                let record = self.world.record(workspace.id.as_str());
+                let own = record.placement.as_ref() == Some(&seen.instance);
+                InstanceSeen { has_disk: seen.has_disk && own, ..seen }
+            }
             Some(Break::StoppingIsSeenAsDown) if seen.status == InstanceStatus::InTransition => {
                 InstanceSeen { status: InstanceStatus::Down, ..seen }
             }

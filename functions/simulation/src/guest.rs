@@ -18,6 +18,8 @@ pub(crate) struct Use {
     pub(crate) busy_until: Timestamp,
     /// Somebody has clicked in ComfyUI.
     pub(crate) clicked_at: Option<Timestamp>,
+    /// ComfyUI does not answer the gateway until then.
+    pub(crate) unknown_until: Timestamp,
     /// Its words do not get out until then.
     pub(crate) mute_until: Timestamp,
     /// Google has announced that it takes the machine back.
@@ -111,7 +113,13 @@ impl Guest {
 
     async fn serve(&mut self) {
         loop {
-            let unknown = self.world.strikes(|storm| storm.unknown);
+            if self.world.strikes(|storm| storm.unknown) {
+                self.world.chanced("spells of not knowing", || self.instance.clone());
+                let length = Seconds(self.world.draw(|chance| chance.between(20, 600)));
+                self.world.look_at(&self.instance, |machine, now| machine.used.unknown_until = now + length);
+            }
+            let unknown = self.world.look_at(&self.instance, |machine, now| now < machine.used.unknown_until);
+            let unknown = unknown.unwrap_or(false);
             let known = self.world.look_at(&self.instance, |machine, now| machine.used.reading(now));
             let reading = match known {
                 Some(known) if !unknown => known,

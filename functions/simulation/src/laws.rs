@@ -164,7 +164,7 @@ impl Judge {
             }
             What::Answered { number, status, phase, run } => {
                 for story in self.stories.values_mut() {
-                    if let Some(said) = story.answer(*number, *status, phase, *run) {
+                    if let Some(said) = story.answer(*number, *status, phase, *run, court.now) {
                         ends::judge_answer(story, said, *status, court);
                     }
                 }

@@ -105,13 +105,28 @@ impl Person {
             };
             match answer.phase() {
                 "Ready" | "Draining" => return Some(true),
-                "Stopped" | "Failed" => drop(self.ask(Ask::Start).await),
+                "Stopped" | "Failed" => self.start().await,
                 "Placing" | "Booting" if self.chance(8) => drop(self.ask(Ask::Stop).await),
                 _ => {}
             }
             self.world.sleep(self.world.seconds(4, 15)).await;
         }
         Some(false)
+    }
+
+    /// Presses Start; and in haste Stop, and Start again.
+    async fn start(&self) {
+        self.ask(Ask::Start).await;
+        for _ in 0..4 {
+            if !self.world.strikes(|storm| storm.hasty) {
+                return;
+            }
+            self.world.chanced("second thoughts", || self.name.clone());
+            self.world.sleep(self.world.millis(100, 45_000)).await;
+            self.ask(Ask::Stop).await;
+            self.world.sleep(self.world.millis(100, 45_000)).await;
+            self.ask(Ask::Start).await;
+        }
     }
 
     /// Something that people do while they are there; false when there is nothing to do it with any more.

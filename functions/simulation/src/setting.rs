@@ -28,6 +28,8 @@ pub struct Storm {
     /// Compute Engine's own word does not come.
     pub event_lost: u64,
     pub sweep_missing: u64,
+    /// A start finds its zone dry.
+    pub stock_out: u64,
     /// A zone becomes dry for some minutes (of each mishap).
     pub dry: u64,
     /// What was told to be dry comes up all the same.
@@ -40,10 +42,12 @@ pub struct Storm {
     pub boot_stands_still: u64,
     /// A VM's word does not arrive, or the answer does not.
     pub beat_lost: u64,
-    /// ComfyUI does not answer the gateway.
+    /// ComfyUI does not answer the gateway for a while.
     pub unknown: u64,
     /// A person's request does not arrive, or its answer does not.
     pub ask_lost: u64,
+    /// People press Stop and Start in haste.
+    pub hasty: u64,
     /// Things that befall the world, an hour.
     pub mishaps: u64,
 }
@@ -98,6 +102,7 @@ fn storm(chance: &mut Chance) -> Storm {
         nudge_twice: upto(250),
         event_lost: upto(600),
         sweep_missing: upto(200),
+        stock_out: upto(300),
         dry: upto(1000),
         late_success: upto(1000),
         operation_slow: upto(200),
@@ -105,8 +110,9 @@ fn storm(chance: &mut Chance) -> Storm {
         boot_fails: upto(150),
         boot_stands_still: upto(150),
         beat_lost: upto(80),
-        unknown: upto(80),
+        unknown: upto(30),
         ask_lost: upto(100),
+        hasty: upto(400),
         mishaps: upto(40),
     }
 }

@@ -85,6 +85,7 @@ impl Reached {
     async fn save_really(&self, save: Save<'_>) -> Result<Version, SaveError> {
         let Save { id, due_at, .. } = save;
         let mut record = save.record.clone();
+        self.world.announced(id, &record);
         let mut ended = save.ended.cloned();
         if self.world.setting.broken.is_some() {
             self.broken(&self.world.record(id.as_str()), &mut record);

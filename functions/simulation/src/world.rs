@@ -180,12 +180,16 @@ impl World {
         look(&mut locked(&self.chronicle))
     }
 
-    /// Takes in what was saved: it is so from now on.
-    pub(crate) fn saved(&self, id: &WorkspaceId, by: &'static str, record: &Record, ended: Option<&Run>) {
+    /// A call that is announced is this run's.
+    pub(crate) fn announced(&self, id: &WorkspaceId, record: &Record) {
         if let Some(call) = &record.call {
             let request = request_id(id, record.run, call.sequence);
             locked(&self.calls).insert(request, (record.run, call.sequence));
         }
+    }
+
+    /// Takes in what was saved: it is so from now on.
+    pub(crate) fn saved(&self, id: &WorkspaceId, by: &'static str, record: &Record, ended: Option<&Run>) {
         locked(&self.records).insert(id.as_str().to_owned(), record.clone());
         self.note(What::Saved {
             workspace: id.as_str().to_owned(),

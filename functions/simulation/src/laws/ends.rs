@@ -1,6 +1,6 @@
 //! Laws 2 and 7: what nobody uses ends in time, and so does every phase; every wish ends, and nothing is stuck.
 
-use domain::{Phase, Timestamp};
+use domain::{Phase, Reading, Timestamp};
 
 use super::story::{Said, Story};
 use super::{Court, Law, ON_ITS_WAY, SLACK};
@@ -34,31 +34,47 @@ pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
     court.judge(PHASE_LIMIT, story.name(), broken);
 }
 
-/// From `quiet` on nothing speaks for the run: the first sweep announces its end, and one after the announcement ends it.
-/// The announcement is the drain, or half of it where the sweep came late (`drain_end` in `domain`).
+/// By the sweeps alone: a run that is not heard is silent at last.
 fn judge_idle(story: &Story, court: &mut Court) {
     let (record, policy, spoken) = (&story.record, &story.workspace.policy, &story.spoken);
     let Some(hard) = record.hard_stop_at else { return };
     let ready = record.ready_at.unwrap_or_default();
     let heard = spoken.known_said_at.map(|at| at + ON_ITS_WAY).max(Some(ready)).unwrap_or_default();
     let silent = heard + policy.silence_limit + story.threshold();
-    let idle = spoken.kept_until.max(ready + policy.arrival_limit).max(silent) + SLACK;
-    let ends = ended_by(idle, hard + SLACK, story, court);
-    let broken = ends.filter(|ends| *ends < court.now);
-    let broken = broken.map(|ends| {
-        format!("run {} is {:?} {} after it should have ended", record.run, record.phase, court.now.since(ends))
-    });
+    let quiet = spoken.kept_until.max(ready + policy.arrival_limit).max(silent) + SLACK;
+    let broken = outstayed(story, quiet.min(hard + SLACK), |since| court.sweep_after(since), court.now);
     court.judge(IDLE_ENDS, story.name(), broken);
 }
 
-/// By when a run that nothing speaks for since `idle` has been ended by good sweeps; `None` where there were not enough.
-fn ended_by(idle: Timestamp, hard: Timestamp, story: &Story, court: &Court) -> Option<Timestamp> {
-    let drain = story.workspace.policy.drain;
-    let quiet = idle.min(hard);
-    let first = court.sweep_after(quiet)?;
+/// By the VM's own words: each that says that nothing goes on makes the record look at the time.
+fn judge_heard_idle(story: &Story, court: &mut Court) {
+    let (record, policy, spoken) = (&story.record, &story.workspace.policy, &story.spoken);
+    let Some(ready) = record.ready_at.filter(|_| record.phase.is_open()) else { return };
+    let quiet = spoken.kept_until.max(ready + policy.arrival_limit) + SLACK;
+    let after = |since: Timestamp| {
+        let first = spoken.idle_heard.partition_point(|(sent, _)| *sent < since);
+        spoken.idle_heard.get(first).map(|(_, answered)| *answered)
+    };
+    let broken = outstayed(story, quiet, after, court.now);
+    court.judge(IDLE_ENDS, story.name(), broken);
+}
+
+/// From `quiet` on nothing speaks for the run: the first occasion announces its end, and one after the announcement ends
+/// it. The announcement is the drain, or half of it where the occasion came late (`drain_end` in `domain`).
+fn outstayed(
+    story: &Story,
+    quiet: Timestamp,
+    after: impl Fn(Timestamp) -> Option<Timestamp>,
+    now: Timestamp,
+) -> Option<String> {
+    let (record, drain) = (&story.record, story.workspace.policy.drain);
+    let first = after(quiet)?;
     let announced = (quiet + drain).max(first + drain);
+    // Where the hard end is no further away than an announcement, that is announced, and is not hurried.
+    let hard = record.hard_stop_at?;
     let announced = if first + drain >= hard { announced.max(hard) } else { announced };
-    court.sweep_after(announced + SLACK)
+    let ends = after(announced + SLACK).filter(|ends| *ends < now)?;
+    Some(format!("run {} is {:?} {} after it should have ended", record.run, record.phase, now.since(ends)))
 }
 
 /// Somebody was answered.
@@ -71,6 +87,9 @@ pub(crate) fn judge_answer(story: &Story, said: Said, status: Option<u16>, court
                     at > since + ON_ITS_WAY
                 }))
     });
+    if status == Some(200) && matches!(said, Said::Beat { reading: Reading::Idle { .. }, .. }) {
+        judge_heard_idle(story, court);
+    }
     court.judge(NEVER_OUR_FAULT, story.name(), broken.then(|| format!("{said:?} is answered {status:?}")));
 }
 

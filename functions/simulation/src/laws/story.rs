@@ -50,6 +50,8 @@ pub(crate) struct Spoken {
     /// The newest word that may have been taken in and said: nothing going on; and the newest that knew.
     pub(crate) idle_said_at: Option<Timestamp>,
     pub(crate) known_said_at: Option<Timestamp>,
+    /// Words that said: nothing going on, and were taken: when they were sent, and answered.
+    pub(crate) idle_heard: Vec<(Timestamp, Timestamp)>,
     /// Until when whatever may have been taken in speaks for it.
     pub(crate) kept_until: Timestamp,
 }
@@ -175,7 +177,14 @@ impl Story {
     }
 
     /// Takes in an answer; what it answers, where that was about this workspace.
-    pub(crate) fn answer(&mut self, number: u64, status: Option<u16>, phase: &str, run: u64) -> Option<Said> {
+    pub(crate) fn answer(
+        &mut self,
+        number: u64,
+        status: Option<u16>,
+        phase: &str,
+        run: u64,
+        now: Timestamp,
+    ) -> Option<Said> {
         let said = self.said.remove(&number)?;
         let well = status.is_some_and(|status| (200..300).contains(&status));
         if !well || run != self.record.run {
@@ -199,7 +208,10 @@ impl Story {
                 }
                 match reading {
                     Reading::Busy(_) => Some(at),
-                    Reading::Idle { last } => last.map(|last| last.at),
+                    Reading::Idle { last } => {
+                        spoken.idle_heard.push((at, now));
+                        last.map(|last| last.at)
+                    }
                     Reading::Unknown => None,
                 }
             }

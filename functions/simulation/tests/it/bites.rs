@@ -16,7 +16,7 @@ const BITES: &[(Break, &str)] = &[
     (Break::ReasonsAreWrong, "1: a user, the hard end or Google ends a run only where they did"),
     (Break::DeadlinesRunAway, "2: an idle run ends within its limits, drain and two sweeps; a hard end is one"),
     (Break::SweepsSeeNoMachines, "2: a machine that nobody wants is stopped"),
-    (Break::SavesAreBlind, "3: a start outlives neither its run nor its user's wish"),
+    (Break::SavesAreBlind, "3: a stop of one run stops no machine of a later one"),
     (Break::CallsAreForgotten, "3: a start outlives neither its run nor its user's wish"),
     (Break::CallsArriveLate, "3: a stop of one run stops no machine of a later one"),
     (Break::CallsArriveLate, "3: a start outlives neither its run nor its user's wish"),
