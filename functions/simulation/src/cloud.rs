@@ -77,7 +77,7 @@ impl Cloud {
 }
 
 pub(crate) fn error(kind: OperationErrorKind, detail: impl Into<String>) -> OperationError {
-    OperationError { kind, detail: detail.into() }
+    OperationError { kind, detail: detail.into(), zones: Vec::new() }
 }
 
 fn not_ready(name: &str) -> OperationError {
@@ -202,6 +202,8 @@ impl World {
                 Err(error(OperationErrorKind::Refused, "The disk resource is already being used by another instance"))
             }
             Action::AttachDisk { .. } => Ok(Taken::Moving { attach: true }),
+            // No zone is gone here, so nobody has anything to force.
+            Action::ForceAttachDisk { .. } => Err(error(OperationErrorKind::Refused, "Nothing is to be forced")),
             Action::DetachDisk { .. } if !has_disk => {
                 Err(error(OperationErrorKind::Refused, format!("No attached disk at {instance}")))
             }

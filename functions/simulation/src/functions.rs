@@ -19,6 +19,7 @@ use tower::ServiceExt as _;
 
 use crate::compute::Reachable;
 use crate::identity::{AUDIENCE, ISSUER, PROJECT, PUSH_EMAIL, SCHEDULER_EMAIL, VM_EMAIL};
+use crate::notices::{Told, webhooks};
 use crate::queue::Nudges;
 use crate::stage::locked;
 use crate::store::Reached;
@@ -156,6 +157,9 @@ fn lifecycle_of(world: &Arc<World>, side: usize) -> Router {
         vms: gate(world, side, VM_EMAIL),
         push: gate(world, side, PUSH_EMAIL),
         key: Arc::clone(&world.keys.ours),
+        notifier: Arc::new(Told { world: Arc::clone(world) }),
+        webhooks: webhooks(world),
+        page: None,
         project: PROJECT.into(),
     }))
 }

@@ -45,6 +45,8 @@ pub enum Why {
 pub enum Ask {
     Show,
     Start,
+    /// A start that is to be tried for so long.
+    KeepTrying(Seconds),
     Stop,
     /// With the person's last input so long ago.
     KeepAlive(Option<Seconds>),
@@ -69,6 +71,8 @@ pub enum What {
     Answered { number: u64, status: Option<u16>, phase: String, run: u64 },
     /// A VM speaks.
     Beat { workspace: String, instance: String, run: Option<u64>, reading: Reading, number: u64 },
+    /// A notice has reached its receiver.
+    Told { id: String },
     /// A sweep that was asked for at `begun` is over; `well` where it was answered, and failed at nothing.
     Swept { begun: Timestamp, well: bool, did: String },
     /// Anything else; counted by its kind.
@@ -143,6 +147,7 @@ impl fmt::Display for What {
                 let run = run.map_or_else(|| "no run yet".to_owned(), |run| format!("run {run}"));
                 write!(f, "vm           {workspace}: {instance}, {run}: {} (#{number})", read(reading))
             }
+            Self::Told { id } => write!(f, "receiver     is told {id}"),
             Self::Swept { begun, well, did } => {
                 let how = if *well { "well" } else { "not well" };
                 write!(f, "reaper       the sweep of {} is over, {how}: {did}", Clocked(*begun))
@@ -174,6 +179,17 @@ fn saved(f: &mut fmt::Formatter<'_>, workspace: &str, by: &str, record: &Record,
     }
     if matches!(phase, Phase::Ready | Phase::Draining) {
         write!(f, ", stops {} of {}", Maybe(record.stop_at), Maybe(record.hard_stop_at))?;
+    }
+    if *phase == Phase::Placing {
+        let walk = &record.walk;
+        let tried: Vec<String> = walk.attempts.iter().map(|tried| format!("{} {:?}", tried.instance, tried.outcome)).collect();
+        write!(f, ", walk of round {} [{}]", walk.rounds + 1, tried.join(", "))?;
+        if let Some(at) = walk.not_before {
+            write!(f, " not before {}", Clocked(at))?;
+        }
+    }
+    if let Some(of) = record.restart_of {
+        write!(f, ", restart {} of run {of}", record.restarts)?;
     }
     if let Some(ending) = record.ending {
         write!(f, ", ending {ending:?}")?;

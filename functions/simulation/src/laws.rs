@@ -9,7 +9,7 @@ mod machines;
 mod story;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use domain::{Seconds, Timestamp};
@@ -45,6 +45,8 @@ pub const LAWS: &[Law] = &[
     ends::NEVER_OUR_FAULT,
     books::RECEIPTS,
     books::BILLED,
+    books::TOLD_ONCE,
+    usage::RESTARTS,
 ];
 
 /// A law that was broken, and how.
@@ -82,6 +84,8 @@ pub(crate) struct Court {
     pub(crate) quiet_since: Option<Timestamp>,
     pub(crate) now: Timestamp,
     broken: Option<Broken>,
+    /// Notices that have reached their receiver.
+    told: BTreeSet<String>,
     judged: BTreeMap<Law, u64>,
 }
 
@@ -183,6 +187,10 @@ impl Judge {
                 }
                 let broken = (!restless.is_empty()).then(|| restless.join("; "));
                 court.judge(ends::NOTHING_STUCK, "all", broken);
+            }
+            What::Told { id } => {
+                let again = (!court.told.insert(id.clone())).then(|| format!("{id} is told again"));
+                court.judge(books::TOLD_ONCE, "all", again);
             }
             What::Swept { .. } | What::Chanced { .. } => {}
         }

@@ -14,6 +14,7 @@ mod history;
 mod identity;
 mod laws;
 mod mishaps;
+mod notices;
 mod people;
 mod play;
 mod queue;

@@ -61,6 +61,7 @@ impl Person {
         let (verb, body) = match ask {
             Ask::Show => ("", None),
             Ask::Start => ("/start", Some(json!(null))),
+            Ask::KeepTrying(length) => ("/start", Some(json!({"keep_trying_minutes": length.0 / 60}))),
             Ask::Stop => ("/stop", Some(json!(null))),
             Ask::Ticket => ("/ticket", Some(json!(null))),
             Ask::Extend(by) => ("/extend", Some(json!({"minutes": by.0 / 60}))),
@@ -116,7 +117,12 @@ impl Person {
 
     /// Presses Start; and in haste Stop, and Start again.
     async fn start(&self) {
-        self.ask(Ask::Start).await;
+        if self.world.strikes(|storm| storm.keep_trying) {
+            let minutes = self.world.draw(|chance| chance.between(1, 30));
+            self.ask(Ask::KeepTrying(Seconds::minutes(minutes))).await;
+        } else {
+            self.ask(Ask::Start).await;
+        }
         for _ in 0..4 {
             if !self.world.strikes(|storm| storm.hasty) {
                 return;

@@ -1,6 +1,6 @@
 //! What the world of a seed is like: its workspaces, their limits, and how much goes wrong.
 
-use domain::{Calendar, MicroUsd, Placement, Policy, Seconds, Workspace, WorkspaceId};
+use domain::{Budget, Calendar, MicroUsd, Placement, Policy, Seconds, SpotOrder, WhenUsedUp, Workspace, WorkspaceId};
 
 use crate::breaks::Break;
 use crate::chance::Chance;
@@ -46,6 +46,10 @@ pub struct Storm {
     pub unknown: u64,
     /// A person's request does not arrive, or its answer does not.
     pub ask_lost: u64,
+    /// A notice is not delivered, or nobody says that it was.
+    pub notice: u64,
+    /// Somebody starts it, and wants it tried for a while.
+    pub keep_trying: u64,
     /// People press Stop and Start in haste.
     pub hasty: u64,
     /// Things that befall the world, an hour.
@@ -112,6 +116,8 @@ fn storm(chance: &mut Chance) -> Storm {
         beat_lost: upto(80),
         unknown: upto(30),
         ask_lost: upto(100),
+        notice: upto(300),
+        keep_trying: upto(1000),
         hasty: upto(400),
         mishaps: upto(40),
     }
@@ -128,7 +134,7 @@ fn workspace(name: &str, placements: &[(&str, bool)], moves: bool, chance: &mut 
         price_date: None,
         origin: format!("https://{name}.example.com"),
     };
-    Workspace {
+    let workspace = Workspace {
         // The names are ours, and are names.
         id: WorkspaceId::parse(name).unwrap_or_else(|error| unreachable!("{error}")),
         title: name.into(),
@@ -137,7 +143,18 @@ fn workspace(name: &str, placements: &[(&str, bool)], moves: bool, chance: &mut 
         disk: moves.then(|| format!("{name}-data")),
         calendar: Calendar::default(),
         policy: policy(chance),
-    }
+    };
+    workspace.policy.check().unwrap_or_else(|error| unreachable!("{error}"));
+    workspace
+}
+
+/// In a seed's hour a machine costs half a dollar.
+fn budget(chance: &mut Chance) -> Budget {
+    let mut cents = |per_mille: u64| {
+        chance.strikes(per_mille).then(|| MicroUsd(chance.between(2, 60) * 10_000))
+    };
+    let (monthly, per_user) = (cents(300), cents(150));
+    Budget { monthly, per_user, when_used_up: chance.pick(&[WhenUsedUp::NextIdle, WhenUsedUp::HardLimit]) }
 }
 
 fn policy(chance: &mut Chance) -> Policy {
@@ -152,6 +169,11 @@ fn policy(chance: &mut Chance) -> Policy {
         booting_limit: minutes(3, 8),
         stopping_limit: minutes(4, 8),
         stock_out_retry: minutes(1, 5),
+        attempt_limit: minutes(1, 3),
+        dry_for: minutes(1, 10),
+        spot: chance.pick(&[SpotOrder::AsDeclared, SpotOrder::First, SpotOrder::Last]),
+        budget: budget(chance),
+        notify: chance.strikes(700),
         ..Policy::default()
     }
 }

@@ -14,7 +14,7 @@ use crate::breaks::Break;
 use crate::chance::Chance;
 use crate::cloud::Cloud;
 use crate::functions::Functions;
-use crate::history::{BEGIN, Entry, What};
+use crate::history::{Ask, BEGIN, Entry, What};
 use crate::identity::Keys;
 use crate::laws::Judge;
 use crate::setting::{Setting, Storm};
@@ -214,15 +214,18 @@ impl World {
 fn names(what: &What) -> Vec<String> {
     match what {
         What::Chanced { kind, .. } => vec![(*kind).to_owned()],
-        What::Saved { ended: Some(run), .. } => {
+        What::Saved { ended: Some(run), record, .. } => {
             let failed = run.failure.map(|code| format!("failed {code:?}"));
-            [Some(format!("ended {:?}", run.reason)), failed].into_iter().flatten().collect()
+            let restarts = (record.run > run.number).then(|| "restarts after an interruption".to_owned());
+            [Some(format!("ended {:?}", run.reason)), failed, restarts].into_iter().flatten().collect()
         }
         What::Saved { .. } => vec!["saves".to_owned()],
         What::Answered { status, .. } => {
             vec![status.map_or("unanswered".to_owned(), |status| format!("answered {status}"))]
         }
         What::Swept { well, .. } => vec![if *well { "sweeps" } else { "sweeps that failed" }.to_owned()],
+        What::Told { .. } => vec!["notices told".to_owned()],
+        What::Asked { ask: Ask::KeepTrying(_), .. } => vec!["starts to be kept up".to_owned()],
         What::Beat { .. } => vec!["heartbeats".to_owned()],
         What::Arrived { action, took: true, .. } => {
             let action = format!("{action:?}");

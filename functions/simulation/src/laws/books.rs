@@ -8,6 +8,8 @@ use super::{Court, Law, SLACK};
 pub(crate) const RECEIPTS: Law = "each run has one receipt, in order";
 pub(crate) const BILLED: Law = "no run is billed for more than its machine was up, a minute and a sweep";
 
+pub(crate) const TOLD_ONCE: Law = "a notice is told once at most";
+
 /// Google bills a minute at least.
 const BILLED_LEAST: Seconds = Seconds(60);
 /// Good sweeps that go by before it is noticed that a machine is gone; the more, the more nudges are lost.
@@ -15,7 +17,7 @@ const NOTICED_SWEEPS_MAX: usize = 8;
 
 pub(crate) fn judge_save(story: &mut Story, before: &Record, ended: Option<&Run>, court: &mut Court) {
     let record = &story.record;
-    let over = before.phase.expects_machine() && !record.phase.expects_machine();
+    let over = before.phase.expects_machine() && (!record.phase.expects_machine() || record.run != before.run);
     let expected = over.then_some(before.run);
     let broken = (expected != ended.map(|run| run.number))
         .then(|| format!("run {expected:?} is over, and the receipt is of {:?}", ended.map(|run| run.number)));

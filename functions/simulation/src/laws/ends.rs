@@ -1,6 +1,6 @@
 //! Laws 2 and 7: what nobody uses ends in time, and so does every phase; every wish ends, and nothing is stuck.
 
-use domain::{Phase, Reading, Timestamp};
+use domain::{Phase, Reading, Seconds, Timestamp};
 
 use super::story::{Said, Story};
 use super::{Court, Law, ON_ITS_WAY, SLACK};
@@ -11,13 +11,21 @@ pub(crate) const WISH_ENDS: Law = "7: every accepted start ends in a receipt";
 pub(crate) const NOTHING_STUCK: Law = "7: everything comes to rest";
 pub(crate) const NEVER_OUR_FAULT: Law = "7: nobody is told of an error of ours";
 
+/// A run that follows an interruption waits so long before it begins to walk (`domain/src/walk.rs`).
+const BACK_OFF_MAX: Seconds = Seconds::minutes(5);
+
 /// A good sweep is over: whatever was due before the one before it must be done.
 pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
     let (record, policy) = (&story.record, &story.workspace.policy);
     let limit = match record.phase {
         Phase::Ready | Phase::Draining => return judge_idle(story, court),
         Phase::Stopped | Phase::Failed => return,
-        Phase::Placing => record.phase_since + policy.placing_limit,
+        Phase::Placing => {
+            let walking = record.phase_since.max(record.walk.since) + policy.placing_limit;
+            // However often it begins again: it ends when its user said, or when its last restart has waited.
+            let patience = record.walk.keep_trying_until.unwrap_or(record.phase_since).max(record.phase_since);
+            walking.min(patience + BACK_OFF_MAX + policy.placing_limit)
+        }
         Phase::Stopping => record.phase_since + policy.stopping_limit,
         Phase::Booting => {
             let moved_at = record.boot.as_ref().map(|boot| boot.moved_at);

@@ -58,7 +58,7 @@ pub(crate) fn judge_arrival(story: &Story, by: Option<(u64, u32)>, action: &Acti
             let pulled = target.is_ours().then(|| format!("the disk is pulled from {instance}, {:?}", target.status));
             court.judge(DISK_STAYS, name, pulled);
         }
-        Action::AttachDisk { .. } => {}
+        Action::AttachDisk { .. } | Action::ForceAttachDisk { .. } => {}
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn judge_disk(story: &mut Story, instance: &str, attached: bool, cour
 /// A run is said to be over.
 pub(crate) fn judge_save(story: &Story, before: &Record, court: &mut Court) {
     let record = &story.record;
-    if before.phase != Phase::Stopping || record.phase.expects_machine() {
+    if before.phase != Phase::Stopping || (record.phase.expects_machine() && record.run == before.run) {
         return;
     }
     // A stop that has taken too long ends the run with its machine up, and says so.

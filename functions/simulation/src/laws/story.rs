@@ -141,7 +141,7 @@ impl Story {
     pub(crate) fn ask(&mut self, ask: Ask, number: u64, now: Timestamp) {
         let policy = &self.workspace.policy;
         let keeps = match ask {
-            Ask::KeepAlive(Some(_)) | Ask::Start => Some(policy.idle_limit),
+            Ask::KeepAlive(Some(_)) | Ask::Start | Ask::KeepTrying(_) => Some(policy.idle_limit),
             Ask::Extend(by) => Some(by),
             _ => None,
         };
@@ -197,8 +197,8 @@ impl Story {
             Said::Asked { ask: Ask::KeepAlive(Some(ago)), at } if open || matches!(phase, "Placing" | "Booting") => {
                 Some(at - ago)
             }
-            Said::Asked { ask: Ask::Start, at } if phase == "Ready" => Some(at),
-            Said::Asked { ask: Ask::Start, .. } if phase == "Placing" => {
+            Said::Asked { ask: Ask::Start | Ask::KeepTrying(_), at } if phase == "Ready" => Some(at),
+            Said::Asked { ask: Ask::Start | Ask::KeepTrying(_), .. } if phase == "Placing" => {
                 self.owed.insert(run);
                 None
             }
