@@ -182,7 +182,8 @@ fn saved(f: &mut fmt::Formatter<'_>, workspace: &str, by: &str, record: &Record,
     }
     if *phase == Phase::Placing {
         let walk = &record.walk;
-        let tried: Vec<String> = walk.attempts.iter().map(|tried| format!("{} {:?}", tried.instance, tried.outcome)).collect();
+        let tried: Vec<String> =
+            walk.attempts.iter().map(|tried| format!("{} {:?}", tried.instance, tried.outcome)).collect();
         write!(f, ", walk of round {} [{}]", walk.rounds + 1, tried.join(", "))?;
         if let Some(at) = walk.not_before {
             write!(f, " not before {}", Clocked(at))?;

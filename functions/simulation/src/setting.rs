@@ -150,9 +150,7 @@ fn workspace(name: &str, placements: &[(&str, bool)], moves: bool, chance: &mut 
 
 /// In a seed's hour a machine costs half a dollar.
 fn budget(chance: &mut Chance) -> Budget {
-    let mut cents = |per_mille: u64| {
-        chance.strikes(per_mille).then(|| MicroUsd(chance.between(2, 60) * 10_000))
-    };
+    let mut cents = |per_mille: u64| chance.strikes(per_mille).then(|| MicroUsd(chance.between(2, 60) * 10_000));
     let (monthly, per_user) = (cents(300), cents(150));
     Budget { monthly, per_user, when_used_up: chance.pick(&[WhenUsedUp::NextIdle, WhenUsedUp::HardLimit]) }
 }

@@ -34,14 +34,18 @@ pub(crate) fn judge_save(story: &mut Story, before: &Record, ended: Option<&Run>
 }
 
 fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
-    let known = story.instances.get(run.instance.as_ref()?)?;
+    run.instance.as_ref()?;
     let began = run.started_at - SLACK;
     let now = court.now;
-    let open = known.woken.map(|(_, since)| (since, now));
-    let within = known.times.iter().copied().chain(open).filter(|(_, until)| *until >= began);
+    // Of all placements: one that took too long to answer was up for this run too.
+    let times = story.instances.values().flat_map(|known| {
+        let open = known.woken.map(|(_, since)| (since, now));
+        known.times.iter().copied().chain(open)
+    });
+    let within = times.filter(|(_, until)| *until >= began);
     // From first to last: that it was down in between, by somebody's hand, may have gone unnoticed.
     let span = within.fold(None, |span: Option<(Timestamp, Timestamp)>, (since, until)| {
-        Some(span.map_or((since.max(began), until), |(first, last)| (first, last.max(until))))
+        Some(span.map_or((since.max(began), until), |(first, last)| (first.min(since.max(began)), last.max(until))))
     });
     let (up, gone_at) = span.map_or((Seconds(0), None), |(first, last)| (last.since(first) + Seconds(1), Some(last)));
     // Without its word, that a machine is gone shows when it is silent; then a sweep has it looked after.

@@ -45,7 +45,8 @@ fn judge_deadlines(story: &Story, before: &Record, court: &mut Court) {
         past.map(|(stop_at, hard)| format!("stop_at is {} and the hard end {}", Clocked(stop_at), Clocked(hard)));
     // A walk that begins again has had no machine yet: its longest life begins with it.
     let again = record.phase == Phase::Placing && record.walk.rounds > before.walk.rounds && record.restarts == 0;
-    let moved = if again { record.hard_stop_at < before.hard_stop_at } else { record.hard_stop_at != before.hard_stop_at };
+    let moved =
+        if again { record.hard_stop_at < before.hard_stop_at } else { record.hard_stop_at != before.hard_stop_at };
     let moved = moved.then(|| "the hard end has moved".to_owned());
     court.judge(WITHIN_HARD_END, story.name(), past.or(moved));
 }
