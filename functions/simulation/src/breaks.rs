@@ -38,6 +38,10 @@ pub enum Break {
     ReceiptsAreDear,
     /// Receipts are lost.
     ReceiptsAreLost,
+    /// A run that goes on after an interruption is given more time.
+    RestartsAreAnew,
+    /// The store forgets that notices were taken out.
+    NoticesAreKept,
     /// Whoever looks sees everything down that is being stopped.
     StoppingIsSeenAsDown,
     /// What is being stopped never goes down.

@@ -12,6 +12,7 @@ use platform::compute::Compute;
 use platform::queue::Queue;
 use platform::signin::MemorySigninStore;
 use platform::store::WorkspaceStore;
+use serde::Deserialize;
 use serde_json::Value;
 use service::{Gate, OidcGate};
 use tokio::sync::oneshot;
@@ -40,19 +41,31 @@ pub(crate) struct Functions {
 }
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) body: Value,
+    pub(crate) body: Read,
+}
+
+/// What is read of an answer's body, whichever it is: of a view, of the answer to a heartbeat, of a sweep's report.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Read {
+    pub(crate) phase: String,
+    pub(crate) run: u64,
+    pub(crate) wish: String,
+    pub(crate) next_in_seconds: Option<u64>,
+    pub(crate) failed: Vec<Value>,
+    pub(crate) items: Value,
 }
 
 impl Answer {
     pub(crate) fn phase(&self) -> &str {
-        self.body["phase"].as_str().unwrap_or_default()
+        &self.body.phase
     }
 
     pub(crate) fn run(&self) -> u64 {
-        self.body["run"].as_u64().unwrap_or_default()
+        self.body.run
     }
 }
 
@@ -106,13 +119,13 @@ impl World {
                 let response = router.oneshot(asking.request()).await.ok()?;
                 let status = response.status().as_u16();
                 let bytes = response.into_body().collect().await.ok()?.to_bytes();
-                Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+                Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
             };
             let timed = world.sleep(within);
             let answered = tokio::select! {
                 biased;
                 answered = handled => answered,
-                () = timed => Some(Answer { status: 504, body: Value::Null }),
+                () = timed => Some(Answer { status: 504, ..Answer::default() }),
             };
             if let Some(answered) = answered {
                 drop(answer.send(answered));

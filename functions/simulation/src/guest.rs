@@ -113,7 +113,8 @@ impl Guest {
 
     async fn serve(&mut self) {
         loop {
-            if self.world.strikes(|storm| storm.unknown) {
+            let often = self.world.breaks(Break::UnknownIsIdle);
+            if self.world.strikes(|storm| if often { 100 } else { storm.unknown }) {
                 self.world.chanced("spells of not knowing", || self.instance.clone());
                 let length = Seconds(self.world.draw(|chance| chance.between(20, 600)));
                 self.world.look_at(&self.instance, |machine, now| machine.used.unknown_until = now + length);
@@ -204,13 +205,13 @@ impl Guest {
             return again;
         }
         let before = self.run.replace(answer.run());
-        if answer.body["wish"] == "Stopped" && before.is_none_or(|run| run == answer.run()) {
+        if answer.body.wish == "Stopped" && before.is_none_or(|run| run == answer.run()) {
             return Next::End;
         }
         if before != Some(answer.run()) {
             return Next::Speak(Seconds(1));
         }
-        Next::Speak(Seconds(answer.body["next_in_seconds"].as_u64().unwrap_or(30).clamp(1, 300)))
+        Next::Speak(Seconds(answer.body.next_in_seconds.unwrap_or(30).clamp(1, 300)))
     }
 
     /// The gateway ends in order, and the machine with it. Always `None`: this life is over.

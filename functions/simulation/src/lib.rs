@@ -29,3 +29,4 @@ pub use identity::Keys;
 pub use laws::{Broken, Judge, LAWS, Law};
 pub use play::{Outcome, Stage as Play, play};
 pub use setting::{Setting, Storm};
+pub use world::Tally;

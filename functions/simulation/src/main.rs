@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Keys, Outcome, Play, play};
+use simulation::{Keys, Outcome, Play, Tally, play};
 
 /// Whole lives of workspaces under one seeded clock, judged by the laws.
 #[derive(Debug, Parser)]
@@ -74,7 +74,7 @@ fn many(seeds: Range<u64>, threads: u64, keys: &Arc<Keys>) -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
-    let total: Mutex<(u64, u64, Option<Outcome>, std::collections::BTreeMap<String, u64>)> = Mutex::default();
+    let total: Mutex<(u64, u64, Option<Outcome>, Tally)> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

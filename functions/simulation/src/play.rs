@@ -13,7 +13,7 @@ use crate::identity::{Keys, SCHEDULER_EMAIL};
 use crate::laws::{Broken, Law};
 use crate::setting::Setting;
 use crate::stage::{Moved, locked};
-use crate::world::World;
+use crate::world::{Tally, World};
 use crate::{mishaps, people};
 
 /// People of a workspace.
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub setting: Setting,
     pub broken: Option<Broken>,
     /// How often each thing has happened.
-    pub tally: BTreeMap<String, u64>,
+    pub tally: Tally,
     /// How often each law was judged.
     pub judged: BTreeMap<Law, u64>,
     /// Everything that has happened, where that was to be kept.
@@ -107,9 +107,8 @@ async fn sweep(world: Arc<World>) {
             asking.sleep(asking.millis(5, 500)).await;
             let token = asking.keys.service(SCHEDULER_EMAIL, asking.now());
             let answer = asking.ask(REAPER, Asking::bearer("/sweep", &token, None)).await;
-            let failed = |body: &serde_json::Value| body["failed"].as_array().is_none_or(|failed| !failed.is_empty());
-            let well = answer.as_ref().is_some_and(|answer| answer.status == 200 && !failed(&answer.body));
-            let did = answer.map_or("no answer".to_owned(), |answer| answer.body["items"].to_string());
+            let well = answer.as_ref().is_some_and(|answer| answer.status == 200 && answer.body.failed.is_empty());
+            let did = answer.map_or("no answer".to_owned(), |answer| answer.body.items.to_string());
             asking.note(What::Swept { begun, well, did });
         });
     }

@@ -75,6 +75,14 @@ impl Reached {
                 record.last_stop =
                     record.last_stop.take().map(|last| LastStop { reason: StopReason::MachineStopped, ..last });
             }
+            Some(Break::RestartsAreAnew) if record.restart_of == Some(before.run) => {
+                record.hard_stop_at = record.hard_stop_at.map(|at| at + Seconds(60));
+            }
+            Some(Break::NoticesAreKept) => {
+                let kept = before.notices.iter().filter(|kept| !record.notices.contains(kept));
+                let kept: Vec<_> = kept.cloned().collect();
+                record.notices.extend(kept);
+            }
             Some(Break::TheHardEndMoves) => {
                 record.hard_stop_at = record.hard_stop_at.map(|at| at + Seconds(60));
             }

@@ -1,11 +1,12 @@
 //! The world that everything of a seed happens in: its stage, its chance, what is so, and what has happened.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::{Record, Run, Timestamp, WorkspaceId};
+use domain::{Action, Record, Run, Timestamp, WorkspaceId};
 use platform::compute::request_id;
 use platform::store::MemoryStore;
 use uuid::Uuid;
@@ -41,6 +42,9 @@ pub(crate) struct World {
     last_number: AtomicU64,
 }
 
+/// How often each thing has happened, by its name.
+pub type Tally = BTreeMap<Cow<'static, str>, u64>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     pub(crate) store: Timestamp,
@@ -52,7 +56,7 @@ pub(crate) struct Outages {
 #[derive(Debug)]
 pub(crate) struct Chronicle {
     pub(crate) judge: Judge,
-    pub(crate) tally: BTreeMap<String, u64>,
+    pub(crate) tally: Tally,
     /// Nothing where only the verdict is asked for.
     pub(crate) entries: Vec<Entry>,
     keep: bool,
@@ -158,7 +162,7 @@ impl World {
     pub(crate) fn note(&self, what: What) {
         let mut chronicle = locked(&self.chronicle);
         let entry = Entry { at: self.now(), what };
-        for name in names(&entry.what) {
+        for name in names(&entry.what).into_iter().flatten() {
             *chronicle.tally.entry(name).or_default() += 1;
         }
         if chronicle.judge.take(&entry) {
@@ -211,26 +215,30 @@ impl World {
 }
 
 /// The names under which an entry is counted.
-fn names(what: &What) -> Vec<String> {
+fn names(what: &What) -> [Option<Cow<'static, str>>; 3] {
+    let name = |name: &'static str| [Some(Cow::Borrowed(name)), None, None];
     match what {
-        What::Chanced { kind, .. } => vec![(*kind).to_owned()],
+        What::Chanced { kind, .. } => name(kind),
         What::Saved { ended: Some(run), record, .. } => {
-            let failed = run.failure.map(|code| format!("failed {code:?}"));
-            let restarts = (record.run > run.number).then(|| "restarts after an interruption".to_owned());
-            [Some(format!("ended {:?}", run.reason)), failed, restarts].into_iter().flatten().collect()
+            let failed = run.failure.map(|code| format!("failed {code:?}").into());
+            let restarts = (record.run > run.number).then_some("restarts after an interruption".into());
+            [Some(format!("ended {:?}", run.reason).into()), failed, restarts]
         }
-        What::Saved { .. } => vec!["saves".to_owned()],
-        What::Answered { status, .. } => {
-            vec![status.map_or("unanswered".to_owned(), |status| format!("answered {status}"))]
-        }
-        What::Swept { well, .. } => vec![if *well { "sweeps" } else { "sweeps that failed" }.to_owned()],
-        What::Told { .. } => vec!["notices told".to_owned()],
-        What::Asked { ask: Ask::KeepTrying(_), .. } => vec!["starts to be kept up".to_owned()],
-        What::Beat { .. } => vec!["heartbeats".to_owned()],
-        What::Arrived { action, took: true, .. } => {
-            let action = format!("{action:?}");
-            vec![format!("calls: {}", action.split(' ').next().unwrap_or_default())]
-        }
-        _ => Vec::new(),
+        What::Saved { .. } => name("saves"),
+        What::Answered { status: Some(200), .. } => name("answered 200"),
+        What::Answered { status: Some(status), .. } => [Some(format!("answered {status}").into()), None, None],
+        What::Answered { .. } => name("unanswered"),
+        What::Swept { well: true, .. } => name("sweeps"),
+        What::Swept { .. } => name("sweeps that failed"),
+        What::Told { .. } => name("notices told"),
+        What::Asked { ask: Ask::KeepTrying(_), .. } => name("starts to be kept up"),
+        What::Beat { .. } => name("heartbeats"),
+        What::Arrived { action, took: true, .. } => name(match action {
+            Action::StartInstance { .. } => "calls to start",
+            Action::StopInstance { .. } => "calls to stop",
+            Action::DetachDisk { .. } => "calls to detach",
+            Action::AttachDisk { .. } | Action::ForceAttachDisk { .. } => "calls to attach",
+        }),
+        _ => [None, None, None],
     }
 }

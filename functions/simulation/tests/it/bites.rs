@@ -16,7 +16,7 @@ const BITES: &[(Break, &str)] = &[
     (Break::ReasonsAreWrong, "1: a user, the hard end or Google ends a run only where they did"),
     (Break::DeadlinesRunAway, "2: an idle run ends within its limits, drain and two sweeps; a hard end is one"),
     (Break::SweepsSeeNoMachines, "2: a machine that nobody wants is stopped"),
-    (Break::SavesAreBlind, "3: a stop of one run stops no machine of a later one"),
+    (Break::SavesAreBlind, "each run has one receipt, in order"),
     (Break::CallsAreForgotten, "3: a start outlives neither its run nor its user's wish"),
     (Break::CallsArriveLate, "3: a stop of one run stops no machine of a later one"),
     (Break::CallsArriveLate, "3: a start outlives neither its run nor its user's wish"),
@@ -33,6 +33,8 @@ const BITES: &[(Break, &str)] = &[
     (Break::StopsNeverEnd, "7: everything comes to rest"),
     (Break::HeartbeatsFail, "7: nobody is told of an error of ours"),
     (Break::ReceiptsAreLost, "each run has one receipt, in order"),
+    (Break::RestartsAreAnew, "5: a run that goes on after an interruption keeps its hard end"),
+    (Break::NoticesAreKept, "a notice is told once at most"),
     (Break::ReceiptsAreDear, "no run is billed for more than its machine was up, a minute and a sweep"),
 ];
 

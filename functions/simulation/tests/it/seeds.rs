@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use simulation::{LAWS, Law, Outcome, Play, play};
+use simulation::{LAWS, Law, Outcome, Play, Tally, play};
 
 use crate::{keys, tail};
 
@@ -20,7 +20,7 @@ const JUDGED_LEAST: u64 = 20;
 #[derive(Default)]
 struct Total {
     failed: Option<Outcome>,
-    tally: BTreeMap<String, u64>,
+    tally: Tally,
     judged: BTreeMap<Law, u64>,
 }
 
