@@ -12,8 +12,10 @@ pub enum Break {
     CallsArriveLate,
     /// Whoever looks sees no instance but the one that the record names.
     OthersAreNotSeen,
-    /// Whoever looks sees the disk where it is wanted.
-    TheDiskIsSeenEverywhere,
+    /// Whoever looks sees the disk where it is wanted, and nowhere else.
+    TheDiskIsSeenInPlace,
+    /// Both.
+    NothingElseIsSeen,
     /// Whoever looks sees the disk nowhere but where it is wanted, if it is there, and Compute Engine attaches it as often as it is asked to.
     TheDiskIsSeenNowhere,
     /// Activity is not written.

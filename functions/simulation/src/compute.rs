@@ -106,7 +106,8 @@ impl Compute for Reachable {
             let instance = placement.instance.clone();
             let found = self.world.look_at(&instance, |machine, _| (machine.seen(), machine.number, machine.has_disk));
             let (status, instance_id, has_disk) = found.unwrap_or((InstanceStatus::Missing, 0, false));
-            seen.push(self.as_broken(workspace, InstanceSeen { instance, status, instance_id, has_disk }));
+            let told = InstanceSeen { instance, status, instance_id, has_disk };
+            seen.push(if self.world.setting.broken.is_some() { self.as_broken(workspace, told) } else { told });
         }
         Ok(seen)
     }
@@ -150,19 +151,14 @@ impl Compute for Reachable {
 impl Reachable {
     /// What is told of an instance, where a rule of looking is broken.
     fn as_broken(&self, workspace: &Workspace, seen: InstanceSeen) -> InstanceSeen {
+        let record = self.world.record(workspace.id.as_str());
+        let own = record.placement.as_ref() == Some(&seen.instance);
+        let status = if own { seen.status } else { InstanceStatus::Down };
         match self.world.setting.broken {
-            Some(Break::OthersAreNotSeen) => {
-                let record = self.world.record(workspace.id.as_str());
-                let own = record.placement.as_ref() == Some(&seen.instance);
-                let status = if own { seen.status } else { InstanceStatus::Down };
-                InstanceSeen { status, ..seen }
-            }
-            Some(Break::TheDiskIsSeenEverywhere) => InstanceSeen { has_disk: true, ..seen },
-            Some(Break::TheDiskIsSeenNowhere) => {
-                let record = self.world.record(workspace.id.as_str());
-                let own = record.placement.as_ref() == Some(&seen.instance);
-                InstanceSeen { has_disk: seen.has_disk && own, ..seen }
-            }
+            Some(Break::OthersAreNotSeen) => InstanceSeen { status, ..seen },
+            Some(Break::TheDiskIsSeenInPlace) => InstanceSeen { has_disk: own, ..seen },
+            Some(Break::NothingElseIsSeen) => InstanceSeen { has_disk: own, status, ..seen },
+            Some(Break::TheDiskIsSeenNowhere) => InstanceSeen { has_disk: seen.has_disk && own, ..seen },
             Some(Break::StoppingIsSeenAsDown) if seen.status == InstanceStatus::InTransition => {
                 InstanceSeen { status: InstanceStatus::Down, ..seen }
             }

@@ -114,9 +114,11 @@ impl Guest {
     async fn serve(&mut self) {
         loop {
             let often = self.world.breaks(Break::UnknownIsIdle);
-            if self.world.strikes(|storm| if often { 100 } else { storm.unknown }) {
+            if self.world.strikes(|storm| if often { 40 } else { storm.unknown }) {
                 self.world.chanced("spells of not knowing", || self.instance.clone());
-                let length = Seconds(self.world.draw(|chance| chance.between(20, 600)));
+                let length = Seconds(
+                    self.world.draw(|chance| if often { chance.between(110, 200) } else { chance.between(20, 600) }),
+                );
                 self.world.look_at(&self.instance, |machine, now| machine.used.unknown_until = now + length);
             }
             let unknown = self.world.look_at(&self.instance, |machine, now| now < machine.used.unknown_until);

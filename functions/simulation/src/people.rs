@@ -106,7 +106,8 @@ impl Person {
             };
             match answer.phase() {
                 "Ready" | "Draining" => return Some(true),
-                "Stopped" | "Failed" => self.start().await,
+                // Whoever may not start goes away: the budget is used up.
+                "Stopped" | "Failed" if self.start().await == Some(409) => return Some(false),
                 "Placing" | "Booting" if self.chance(8) => drop(self.ask(Ask::Stop).await),
                 _ => {}
             }
@@ -116,16 +117,16 @@ impl Person {
     }
 
     /// Presses Start; and in haste Stop, and Start again.
-    async fn start(&self) {
-        if self.world.strikes(|storm| storm.keep_trying) {
+    async fn start(&self) -> Option<u16> {
+        let answer = if self.world.strikes(|storm| storm.keep_trying) {
             let minutes = self.world.draw(|chance| chance.between(1, 30));
-            self.ask(Ask::KeepTrying(Seconds::minutes(minutes))).await;
+            self.ask(Ask::KeepTrying(Seconds::minutes(minutes))).await
         } else {
-            self.ask(Ask::Start).await;
-        }
+            self.ask(Ask::Start).await
+        };
         for _ in 0..4 {
             if !self.world.strikes(|storm| storm.hasty) {
-                return;
+                break;
             }
             self.world.chanced("second thoughts", || self.name.clone());
             self.world.sleep(self.world.millis(100, 45_000)).await;
@@ -133,6 +134,7 @@ impl Person {
             self.world.sleep(self.world.millis(100, 45_000)).await;
             self.ask(Ask::Start).await;
         }
+        answer.map(|answer| answer.status)
     }
 
     /// Something that people do while they are there; false when there is nothing to do it with any more.

@@ -13,6 +13,7 @@ pub(crate) const ONE_UP: Law = "4: at most one placement runs";
 pub(crate) const ONE_DISK: Law = "4: the disk is attached to one instance at most";
 pub(crate) const DISK_STAYS: Law = "4: the disk is pulled from no machine that runs";
 pub(crate) const WITH_DISK: Law = "4: nothing is started without the disk";
+pub(crate) const NOT_LEFT: Law = "4: no placement is given up whose machine has come up";
 pub(crate) const UNWANTED_ENDS: Law = "2: a machine that nobody wants is stopped";
 
 /// Good sweeps that see a machine which nobody wants before it goes down. One finds it. The worker that it nudges waits
@@ -21,6 +22,8 @@ pub(crate) const UNWANTED_ENDS: Law = "2: a machine that nobody wants is stopped
 const UNWANTED_SWEEPS_MAX: usize = 12;
 /// Where nothing goes wrong: one to find it, one for a call that is still outstanding, one for the stop.
 const UNWANTED_SWEEPS_MAX_IN_QUIET: usize = 4;
+/// A look, and the save that follows it, take no longer: what has come up since could not be known.
+const LOOKED_WITHIN: Seconds = Seconds(60);
 /// What went wrong before it was quiet is over: the longest wait for a push that is tried again.
 const QUIET_AFTER: Seconds = Seconds(600);
 
@@ -71,6 +74,19 @@ pub(crate) fn judge_disk(story: &mut Story, instance: &str, attached: bool, cour
         story.instances.iter().filter(|(_, known)| known.has_disk).map(|(name, _)| name).collect();
     let broken = (holders.len() > 1).then(|| format!("the disk is at {holders:?}"));
     court.judge(ONE_DISK, story.name(), broken);
+}
+
+/// A run walks on to another placement.
+pub(crate) fn judge_walk(story: &Story, before: &Record, court: &mut Court) {
+    let record = &story.record;
+    let walks = record.run == before.run && record.phase == Phase::Placing && before.phase == Phase::Placing;
+    let left = before.placement.as_ref().filter(|left| walks && record.placement.as_ref() != Some(left));
+    let Some(known) = left.and_then(|left| story.instances.get(left)) else { return };
+    let up = known.runs_since.filter(|since| known.is_ours() && court.now.since(*since) > LOOKED_WITHIN);
+    let broken = up.map(|since| {
+        format!("run {} leaves {left:?}, which has been running for {}", record.run, court.now.since(since))
+    });
+    court.judge(NOT_LEFT, story.name(), broken);
 }
 
 /// A run is said to be over.

@@ -13,11 +13,12 @@ pub(crate) struct Instance {
     pub(crate) status: Option<Status>,
     /// By whose doing it is up, and since when.
     pub(crate) woken: Option<(Why, Timestamp)>,
+    pub(crate) runs_since: Option<Timestamp>,
     pub(crate) has_disk: bool,
     /// When it last was up, and by whose doing it went.
     pub(crate) went: Option<(Timestamp, Why)>,
     /// All of its time up, as far as it is over.
-    pub(crate) times: Vec<(Timestamp, Timestamp)>,
+    pub(crate) times: Vec<(Why, Timestamp, Timestamp)>,
     /// Since when it is up and the record does not want it.
     pub(crate) unwanted_since: Option<Timestamp>,
 }
@@ -110,11 +111,12 @@ impl Story {
     pub(crate) fn turn(&mut self, instance: &str, status: Status, why: Why, now: Timestamp) {
         let Some(known) = self.instances.get_mut(instance) else { return };
         known.status = Some(status);
+        known.runs_since = (status == Status::Running).then_some(now);
         match status {
             Status::Provisioning => known.woken = Some((why, now)),
             Status::Terminated => {
-                if let Some((_, since)) = known.woken.take() {
-                    known.times.push((since, now));
+                if let Some((why, since)) = known.woken.take() {
+                    known.times.push((why, since, now));
                 }
                 known.went = Some((now, why));
             }
