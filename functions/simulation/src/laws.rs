@@ -50,7 +50,7 @@ pub const LAWS: &[Law] = &[
 ];
 
 /// Laws that the product does not keep yet: judged and told of, while the others hold. `tests/it/found.rs` has the seeds.
-pub const OPEN: &[Law] = &[machines::NOT_LEFT, books::BILLED_ALL];
+pub const OPEN: &[Law] = &[machines::NOT_LEFT, books::BILLED_ALL, ends::NEVER_REFUSED];
 
 /// A law that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ impl Judge {
                     usage::judge_save(story, &before, court);
                     machines::judge_walk(story, &before, court);
                     machines::judge_save(story, &before, court);
+                    ends::judge_save(story, &before, court);
                     books::judge_save(story, &before, ended.as_deref(), court);
                     story.follow(&before, court.now);
                 }

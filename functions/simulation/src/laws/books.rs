@@ -2,19 +2,18 @@
 
 use domain::{Record, Run, Seconds, Timestamp};
 
-use super::story::Story;
+use super::story::{Instance, Story};
 use super::{Court, Law, SLACK};
 use crate::history::Why;
 
 pub(crate) const RECEIPTS: Law = "each run has one receipt, in order";
 pub(crate) const BILLED: Law = "no run is billed for more than its machine was up, a minute and a sweep";
 
-pub(crate) const BILLED_ALL: Law =
-    "a run is billed for all that its machines were up, but for what Google did not tell of";
+pub(crate) const BILLED_ALL: Law = "a run is billed for all that its machines ran";
 pub(crate) const TOLD_ONCE: Law = "a notice is told once at most";
 
-/// From a call to its answer, to the look that follows it, and for starts that failed after all: not known to be up.
-const UNBILLED_MOST: Seconds = Seconds(180);
+/// From a machine's coming up to the look that finds it, where the answer to its start was lost; two sweeps.
+const UNBILLED_MOST: Seconds = Seconds(120);
 /// Google bills a minute at least.
 const BILLED_LEAST: Seconds = Seconds(60);
 /// Good sweeps that go by before it is noticed that a machine is gone; the more, the more nudges are lost.
@@ -41,8 +40,9 @@ pub(crate) fn judge_save(story: &mut Story, before: &Record, ended: Option<&Run>
 
 /// Every machine that this run's calls have brought up is paid for.
 fn billed_too_little(story: &Story, run: &Run, court: &Court) -> Option<String> {
-    let open = |known: &super::story::Instance| known.woken.map(|(why, since)| (why, since, court.now));
-    let all = story.instances.values().flat_map(|known| known.times.iter().copied().chain(open(known)));
+    let open =
+        |known: &Instance| known.woken.map(|(why, _)| why).zip(known.runs_since).map(|(why, at)| (why, at, court.now));
+    let all = story.instances.values().flat_map(|known| known.ran.iter().copied().chain(open(known)));
     let up = all
         .filter(|(why, ..)| *why == Why::Run(run.number))
         .fold(Seconds(0), |up, (_, since, until)| up + until.since(since));
@@ -58,7 +58,7 @@ fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
     // Of all placements: one that took too long to answer was up for this run too.
     let times = story.instances.values().flat_map(|known| {
         let open = known.woken.map(|(_, since)| (since, now));
-        known.times.iter().map(|(_, since, until)| (*since, *until)).chain(open)
+        known.times.iter().copied().chain(open)
     });
     let within = times.filter(|(_, until)| *until >= began);
     // From first to last: that it was down in between, by somebody's hand, may have gone unnoticed.

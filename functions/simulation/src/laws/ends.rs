@@ -1,6 +1,6 @@
 //! Laws 2 and 7: what nobody uses ends in time, and so does every phase; every wish ends, and nothing is stuck.
 
-use domain::{Phase, Reading, Seconds, Timestamp};
+use domain::{FailureCode, Phase, Reading, Record, Seconds, Timestamp};
 
 use super::story::{Said, Story};
 use super::{Court, Law, ON_ITS_WAY, SLACK};
@@ -9,6 +9,7 @@ pub(crate) const IDLE_ENDS: Law = "2: an idle run ends within its limits, drain 
 pub(crate) const PHASE_LIMIT: Law = "7: no phase outlasts its limit by more than a sweep";
 pub(crate) const WISH_ENDS: Law = "7: every accepted start ends in a receipt";
 pub(crate) const NOTHING_STUCK: Law = "7: everything comes to rest";
+pub(crate) const NEVER_REFUSED: Law = "7: no run fails for a call of its own that was repeated";
 pub(crate) const NEVER_OUR_FAULT: Law = "7: nobody is told of an error of ours";
 
 /// A run that follows an interruption waits so long before it begins to walk (`domain/src/walk.rs`).
@@ -99,6 +100,15 @@ pub(crate) fn judge_answer(story: &Story, said: Said, status: Option<u16>, court
         judge_heard_idle(story, court);
     }
     court.judge(NEVER_OUR_FAULT, story.name(), broken.then(|| format!("{said:?} is answered {status:?}")));
+}
+
+/// A run is over: not because of what we have done twice ourselves. Nobody else touches the disk, and every instance is
+/// there.
+pub(crate) fn judge_save(story: &Story, before: &Record, court: &mut Court) {
+    let record = &story.record;
+    let Some(failure) = record.failure.as_ref().filter(|_| before.phase.expects_machine()) else { return };
+    let broken = (failure.code == FailureCode::Refused).then(|| format!("run {}: {}", record.run, failure.detail));
+    court.judge(NEVER_REFUSED, story.name(), broken);
 }
 
 /// The end.

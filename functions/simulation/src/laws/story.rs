@@ -14,11 +14,13 @@ pub(crate) struct Instance {
     /// By whose doing it is up, and since when.
     pub(crate) woken: Option<(Why, Timestamp)>,
     pub(crate) runs_since: Option<Timestamp>,
+    /// By whose doing it was running, from when to when it was down, as far as that is over.
+    pub(crate) ran: Vec<(Why, Timestamp, Timestamp)>,
     pub(crate) has_disk: bool,
     /// When it last was up, and by whose doing it went.
     pub(crate) went: Option<(Timestamp, Why)>,
     /// All of its time up, as far as it is over.
-    pub(crate) times: Vec<(Why, Timestamp, Timestamp)>,
+    pub(crate) times: Vec<(Timestamp, Timestamp)>,
     /// Since when it is up and the record does not want it.
     pub(crate) unwanted_since: Option<Timestamp>,
 }
@@ -111,12 +113,19 @@ impl Story {
     pub(crate) fn turn(&mut self, instance: &str, status: Status, why: Why, now: Timestamp) {
         let Some(known) = self.instances.get_mut(instance) else { return };
         known.status = Some(status);
-        known.runs_since = (status == Status::Running).then_some(now);
+        match status {
+            Status::Running => known.runs_since = Some(now),
+            Status::Terminated => {
+                let ran = known.woken.map(|(why, _)| why).zip(known.runs_since.take());
+                known.ran.extend(ran.map(|(why, since)| (why, since, now)));
+            }
+            _ => {}
+        }
         match status {
             Status::Provisioning => known.woken = Some((why, now)),
             Status::Terminated => {
-                if let Some((why, since)) = known.woken.take() {
-                    known.times.push((why, since, now));
+                if let Some((_, since)) = known.woken.take() {
+                    known.times.push((since, now));
                 }
                 known.went = Some((now, why));
             }
