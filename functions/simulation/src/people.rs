@@ -26,7 +26,8 @@ pub(crate) async fn live(world: Arc<World>, name: String, workspace: Workspace) 
     let patience = workspace.policy.placing_limit + workspace.policy.booting_limit;
     let person = Person { world, name, workspace: workspace.id.as_str().to_owned(), patience };
     while !person.world.is_quiet() {
-        person.world.sleep(person.world.seconds(5, 600)).await;
+        let longest = person.world.draw(|chance| chance.pick(&[120, 900, 2400]));
+        person.world.sleep(person.world.seconds(5, longest)).await;
         person.visit().await;
     }
 }

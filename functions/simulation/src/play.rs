@@ -16,8 +16,9 @@ use crate::stage::{Moved, locked};
 use crate::world::{Tally, World};
 use crate::{mishaps, people};
 
-/// People of a workspace.
+/// People of the workspace that two share; the others have the first alone, so that they are left to themselves at times.
 const PEOPLE: [&str; 2] = ["ada", "bob"];
+const SHARED: &str = "pair";
 /// The scheduler comes so often.
 const SWEEP_EVERY: Seconds = Seconds(60);
 /// Moves after which a seed is given up: a loop without a wait would never end. A long one has a tenth of them.
@@ -60,7 +61,8 @@ pub fn play(seed: u64, stage: Stage, keys: &Arc<Keys>) -> Outcome {
     }
     let began = world.now();
     for workspace in &world.setting.workspaces {
-        for name in PEOPLE {
+        let many = if workspace.id.as_str() == SHARED { PEOPLE.len() } else { 1 };
+        for name in PEOPLE.into_iter().take(many) {
             world.spawn(people::live(Arc::clone(&world), name.to_owned(), workspace.clone()));
         }
     }
