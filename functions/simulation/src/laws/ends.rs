@@ -22,10 +22,13 @@ pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
         Phase::Ready | Phase::Draining => return judge_idle(story, court),
         Phase::Stopped | Phase::Failed => return,
         Phase::Placing => {
-            let walking = record.phase_since.max(record.walk.since) + policy.placing_limit;
-            // However often it begins again: it ends when its user said, or when its last restart has waited.
+            let asked_at = record.walk.attempts.last().map(|last| last.at).unwrap_or_default();
+            let walking = record.phase_since.max(record.walk.since).max(asked_at) + policy.placing_limit;
+            // However often it begins again: it ends when its user said, or when its last restart has waited, and each
+            // placement was asked once more.
             let patience = record.walk.keep_trying_until.unwrap_or(record.phase_since).max(record.phase_since);
-            walking.min(patience + BACK_OFF_MAX + policy.placing_limit)
+            let most = policy.placing_limit.0 * (story.workspace.placements.len() as u64 + 1);
+            walking.min(patience + BACK_OFF_MAX + Seconds(most))
         }
         Phase::Stopping => record.phase_since + policy.stopping_limit,
         Phase::Booting => {
