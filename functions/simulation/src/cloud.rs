@@ -8,8 +8,9 @@ use platform::compute::OperationState;
 use uuid::Uuid;
 
 use crate::breaks::Break;
-use crate::guest::{self, Use};
+use crate::guest::Use;
 use crate::history::{Status, What, Why};
+use crate::operations;
 use crate::stage::locked;
 use crate::world::World;
 
@@ -84,7 +85,7 @@ fn not_ready(name: &str) -> OperationError {
     error(OperationErrorKind::Transient, format!("The resource '{name}' is not ready"))
 }
 
-fn dry(zone: &str) -> OperationError {
+pub(crate) fn dry(zone: &str) -> OperationError {
     let detail = format!("The zone '{zone}' does not have enough resources available to fulfill the request.");
     error(OperationErrorKind::StockOut, detail)
 }
@@ -115,7 +116,7 @@ enum Taken {
 }
 
 impl World {
-    fn machine<T>(&self, instance: &str, look: impl FnOnce(&mut Machine) -> T) -> Option<T> {
+    pub(crate) fn machine<T>(&self, instance: &str, look: impl FnOnce(&mut Machine) -> T) -> Option<T> {
         locked(&self.cloud).machines.get_mut(instance).map(look)
     }
 
@@ -134,8 +135,12 @@ impl World {
     }
 
     /// Whether the instance has this status still, in the same life.
-    fn stands(&self, instance: &str, life: u64, statuses: &[Status]) -> bool {
+    pub(crate) fn stands(&self, instance: &str, life: u64, statuses: &[Status]) -> bool {
         self.machine(instance, |machine| machine.life == life && statuses.contains(&machine.status)).unwrap_or(false)
+    }
+
+    pub(crate) fn disk_is_moved(&self, workspace: &str) {
+        locked(&self.cloud).moving.remove(workspace);
     }
 
     pub(crate) fn life(&self, instance: &str) -> u64 {
@@ -226,7 +231,7 @@ impl World {
             }),
             Taken::Started { dry } => {
                 self.turn(&instance, Status::Provisioning, Why::Run(run.unwrap_or_default()));
-                self.spawn(start(world, instance, run.unwrap_or_default(), name, dry));
+                self.spawn(operations::start(world, instance, run.unwrap_or_default(), name, dry));
             }
             Taken::Stopping => {
                 let why = run.map_or(Why::Reaper, Why::Run);
@@ -242,114 +247,6 @@ impl World {
                 self.spawn(world.carry(arrival.workspace.clone(), instance, name, attach));
             }
         }
-    }
-
-    /// An instance that is stopping goes down, in its time.
-    pub(crate) async fn bring_down(self: &Arc<Self>, instance: &str, why: Why) {
-        let life = self.life(instance);
-        if self.breaks(Break::StopsNeverEnd) {
-            return std::future::pending().await;
-        }
-        let stuck = self.strikes(|storm| storm.stop_stuck);
-        let slow = self.strikes(|storm| storm.operation_slow);
-        let takes = if stuck {
-            (500, 1500)
-        } else if slow {
-            (60, 150)
-        } else {
-            (3, 40)
-        };
-        if stuck {
-            self.chanced("stops that are stuck", || instance.to_owned());
-        }
-        self.sleep(self.seconds(takes.0, takes.1)).await;
-        if self.stands(instance, life, &[Status::Stopping]) {
-            self.turn(instance, Status::Terminated, why);
-        }
-    }
-
-    async fn carry(self: Arc<Self>, workspace: String, instance: String, name: String, attach: bool) {
-        let slow = self.strikes(|storm| storm.operation_slow);
-        self.sleep(if slow { self.seconds(10, 90) } else { self.seconds(1, 8) }).await;
-        self.machine(&instance, |machine| machine.has_disk = attach);
-        locked(&self.cloud).moving.remove(&workspace);
-        self.note(What::Disk { workspace, instance, attached: attach });
-        self.over(&name, OperationState::Done);
-    }
-
-    pub(crate) fn over(&self, name: &str, state: OperationState) {
-        locked(&self.cloud).operations.insert(name.to_owned(), state);
-    }
-
-    /// An instance that is provisioning comes up, and boots; false where something else has befallen it.
-    pub(crate) async fn come_up(self: &Arc<Self>, instance: &str, why: Why) -> bool {
-        let life = self.life(instance);
-        self.sleep(self.seconds(1, 5)).await;
-        if !self.stands(instance, life, &[Status::Provisioning]) {
-            return false;
-        }
-        self.turn(instance, Status::Staging, why);
-        let slow = self.strikes(|storm| storm.operation_slow);
-        self.sleep(if slow { self.seconds(60, 240) } else { self.seconds(3, 20) }).await;
-        if !self.stands(instance, life, &[Status::Staging]) {
-            return false;
-        }
-        self.turn(instance, Status::Running, why);
-        self.spawn(guest::live(Arc::clone(self), instance.to_owned(), life));
-        true
-    }
-
-    /// When whoever was told that there is none to be had gets it all the same.
-    fn come_late(self: &Arc<Self>, instance: &str, run: u64) {
-        if !self.strikes(|storm| storm.late_success) {
-            return;
-        }
-        let (world, instance) = (Arc::clone(self), instance.to_owned());
-        self.spawn(async move {
-            world.sleep(world.seconds(5, 300)).await;
-            let life = world.life(&instance);
-            if world.stands(&instance, life, &[Status::Terminated]) {
-                world.chanced("late successes", || format!("{instance}, which run {run} was refused"));
-                world.turn(&instance, Status::Provisioning, Why::Late(run));
-                world.come_up(&instance, Why::Late(run)).await;
-            }
-        });
-    }
-}
-
-/// What an accepted start does.
-async fn start(world: Arc<World>, instance: String, run: u64, name: String, is_dry: bool) {
-    let why = Why::Run(run);
-    if !is_dry {
-        let life = world.life(&instance);
-        if !world.come_up(&instance, why).await {
-            world.chanced("starts overtaken", || instance.clone());
-        }
-        world.sleep(world.millis(0, 3000)).await;
-        let _ = life;
-        world.over(&name, OperationState::Done);
-        world.tell("v1.compute.instances.start", &instance);
-        return;
-    }
-    let life = world.life(&instance);
-    // Google tells of it within seconds mostly, and within a minute and a half now and then.
-    let late = world.draw(|chance| chance.strikes(300));
-    world.sleep(if late { world.seconds(30, 100) } else { world.seconds(2, 15) }).await;
-    let zone = world.machine(&instance, |machine| machine.zone.clone()).unwrap_or_default();
-    world.chanced("stock-outs", || format!("{instance}, {zone}"));
-    if world.stands(&instance, life, &[Status::Provisioning]) {
-        world.turn(&instance, Status::Terminated, Why::StockOut);
-    }
-    world.over(&name, OperationState::Failed(dry(&zone)));
-    world.come_late(&instance, run);
-}
-
-impl World {
-    /// A call is refused for want of machines, in Google's time.
-    pub(crate) async fn refuse_dry(self: &Arc<Self>, instance: &str, run: u64) {
-        self.chanced("stock-outs", || format!("{instance}, at once"));
-        self.sleep(self.seconds(0, 25)).await;
-        self.come_late(instance, run);
     }
 
     /// All that is known of an instance, for its guest.

@@ -143,72 +143,73 @@ impl Judge {
     /// Takes in what has happened; true once a law is broken.
     pub fn take(&mut self, entry: &Entry) -> bool {
         self.court.now = entry.at;
-        let court = &mut self.court;
         match &entry.what {
-            What::Saved { workspace, record, ended, .. } => {
-                if let Some(story) = self.stories.get_mut(workspace) {
-                    let before = std::mem::replace(&mut story.record, (**record).clone());
-                    usage::judge_save(story, &before, court);
-                    machines::judge_walk(story, &before, court);
-                    machines::judge_save(story, &before, court);
-                    ends::judge_save(story, &before, court);
-                    books::judge_save(story, &before, ended.as_deref(), court);
-                    story.follow(&before, court.now);
+            What::Swept { begun, well: true, .. } => {
+                self.court.sweeps.push((*begun, entry.at));
+                for story in self.stories.values() {
+                    ends::judge_sweep(story, &mut self.court);
+                    machines::judge_sweep(story, &mut self.court);
                 }
             }
-            What::Arrived { workspace, by, action, took } => {
-                if let Some(story) = self.stories.get_mut(workspace) {
-                    machines::judge_arrival(story, *by, action, *took, court);
-                }
+            What::Told { id } => {
+                let again = (!self.court.told.insert(id.clone())).then(|| format!("{id} is told again"));
+                self.court.judge(books::TOLD_ONCE, "all", again);
             }
-            What::Turned { workspace, instance, status, why } => {
-                if let Some(story) = self.stories.get_mut(workspace) {
-                    story.turn(instance, *status, *why, court.now);
+            What::Quiet => self.court.quiet_since = Some(entry.at),
+            What::End { restless } => {
+                for story in self.stories.values() {
+                    ends::judge_end(story, &mut self.court);
                 }
-            }
-            What::Disk { workspace, instance, attached } => {
-                if let Some(story) = self.stories.get_mut(workspace) {
-                    machines::judge_disk(story, instance, *attached, court);
-                }
-            }
-            What::Asked { workspace, ask, number, .. } => {
-                if let Some(story) = self.stories.get_mut(workspace) {
-                    story.ask(*ask, *number, court.now);
-                }
-            }
-            What::Beat { workspace, run, reading, number, .. } => {
-                if let Some(story) = self.stories.get_mut(workspace) {
-                    story.beat(*run, *reading, *number, court.now);
-                }
+                let broken = (!restless.is_empty()).then(|| restless.join("; "));
+                self.court.judge(ends::NOTHING_STUCK, "all", broken);
             }
             What::Answered { number, status, phase, run } => {
                 for story in self.stories.values_mut() {
-                    if let Some(said) = story.answer(*number, *status, phase, *run, court.now) {
-                        ends::judge_answer(story, said, *status, court);
+                    if let Some(said) = story.answer(*number, *status, phase, *run, entry.at) {
+                        ends::judge_answer(story, said, *status, &mut self.court);
                     }
                 }
             }
-            What::Swept { begun, well: true, .. } => {
-                court.sweeps.push((*begun, court.now));
-                for story in self.stories.values() {
-                    ends::judge_sweep(story, court);
-                    machines::judge_sweep(story, court);
+            what => {
+                if let Some(story) = workspace_of(what).and_then(|workspace| self.stories.get_mut(workspace)) {
+                    take_into(story, what, &mut self.court);
                 }
             }
-            What::Quiet => court.quiet_since = Some(court.now),
-            What::End { restless } => {
-                for story in self.stories.values() {
-                    ends::judge_end(story, court);
-                }
-                let broken = (!restless.is_empty()).then(|| restless.join("; "));
-                court.judge(ends::NOTHING_STUCK, "all", broken);
-            }
-            What::Told { id } => {
-                let again = (!court.told.insert(id.clone())).then(|| format!("{id} is told again"));
-                court.judge(books::TOLD_ONCE, "all", again);
-            }
-            What::Swept { .. } | What::Chanced { .. } => {}
         }
-        court.broken.is_some()
+        self.court.broken.is_some()
+    }
+}
+
+/// The workspace that this has happened to.
+fn workspace_of(what: &What) -> Option<&str> {
+    match what {
+        What::Saved { workspace, .. }
+        | What::Arrived { workspace, .. }
+        | What::Turned { workspace, .. }
+        | What::Disk { workspace, .. }
+        | What::Asked { workspace, .. }
+        | What::Beat { workspace, .. } => Some(workspace),
+        _ => None,
+    }
+}
+
+/// Takes in what has happened to one workspace.
+fn take_into(story: &mut Story, what: &What, court: &mut Court) {
+    match what {
+        What::Saved { record, ended, .. } => {
+            let before = std::mem::replace(&mut story.record, (**record).clone());
+            usage::judge_save(story, &before, court);
+            machines::judge_walk(story, &before, court);
+            machines::judge_save(story, &before, court);
+            ends::judge_save(story, &before, court);
+            books::judge_save(story, &before, ended.as_deref(), court);
+            story.follow(&before, court.now);
+        }
+        What::Arrived { by, action, took, .. } => machines::judge_arrival(story, *by, action, *took, court),
+        What::Turned { instance, status, why, .. } => story.turn(instance, *status, *why, court.now),
+        What::Disk { instance, attached, .. } => machines::judge_disk(story, instance, *attached, court),
+        What::Asked { ask, number, .. } => story.ask(*ask, *number, court.now),
+        What::Beat { run, reading, number, .. } => story.beat(*run, *reading, *number, court.now),
+        _ => {}
     }
 }

@@ -11,7 +11,7 @@ use simulation::{Keys, Outcome, Play, play};
 /// One pair of keys for all seeds: they take a moment to make.
 pub(crate) fn keys() -> &'static Arc<Keys> {
     static KEYS: OnceLock<Arc<Keys>> = OnceLock::new();
-    KEYS.get_or_init(|| Keys::generate().unwrap())
+    KEYS.get_or_init(|| Keys::generate().unwrap_or_else(|error| panic!("{error:#}")))
 }
 
 /// The end of a seed's history, and how to have all of it.
