@@ -36,6 +36,10 @@ pub enum Break {
     SweepsSeeNoMachines,
     /// No run is ended by time.
     TimeStandsStill,
+    /// Whoever looks sees nothing that has come up, only what is coming up.
+    NothingComesUp,
+    /// Compute Engine refuses every start.
+    StartsAreRefused,
     /// Receipts are of twice the time.
     ReceiptsAreDear,
     /// Receipts are lost.

@@ -192,6 +192,9 @@ impl World {
             cloud.machines.values().any(|machine| holds(&machine))
         };
         match action {
+            Action::StartInstance { .. } if self.breaks(Break::StartsAreRefused) => {
+                Err(error(OperationErrorKind::Refused, "Every start is refused"))
+            }
             Action::StartInstance { .. } => match status {
                 Status::Stopping => Err(not_ready(instance)),
                 Status::Terminated if self.is_dry(&zone) && self.draw(|chance| chance.strikes(300)) => Err(dry(&zone)),

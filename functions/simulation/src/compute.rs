@@ -159,6 +159,9 @@ impl Reachable {
             Some(Break::TheDiskIsSeenInPlace) => InstanceSeen { has_disk: own, ..seen },
             Some(Break::NothingElseIsSeen) => InstanceSeen { has_disk: own, status, ..seen },
             Some(Break::TheDiskIsSeenNowhere) => InstanceSeen { has_disk: seen.has_disk && own, ..seen },
+            Some(Break::NothingComesUp) if seen.status == InstanceStatus::Running => {
+                InstanceSeen { status: InstanceStatus::ComingUp, ..seen }
+            }
             Some(Break::StoppingIsSeenAsDown) if seen.status == InstanceStatus::InTransition => {
                 InstanceSeen { status: InstanceStatus::Down, ..seen }
             }

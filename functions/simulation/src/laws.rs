@@ -47,10 +47,12 @@ pub const LAWS: &[Law] = &[
     books::BILLED,
     books::TOLD_ONCE,
     usage::RESTARTS,
+    machines::NOT_LEFT,
+    ends::NEVER_REFUSED,
 ];
 
 /// Laws that the product does not keep yet: judged and told of, while the others hold. `tests/it/found.rs` has the seeds.
-pub const OPEN: &[Law] = &[machines::NOT_LEFT, books::BILLED_ALL, ends::NEVER_REFUSED];
+pub const OPEN: &[Law] = &[books::BILLED_ALL];
 
 /// A law that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use domain::{Action, FailureCode, Phase, Record, Seconds};
 
 use super::story::Story;
 use super::{Court, Law};
-use crate::history::Why;
+use crate::history::{Status, Why};
 
 pub(crate) const STOP_FENCED: Law = "3: a stop of one run stops no machine of a later one";
 pub(crate) const START_FENCED: Law = "3: a start outlives neither its run nor its user's wish";
@@ -105,8 +105,13 @@ pub(crate) fn judge_save(story: &Story, before: &Record, court: &mut Court) {
 /// A good sweep is over.
 pub(crate) fn judge_sweep(story: &Story, court: &mut Court) {
     let quiet = court.quiet_since.map(|since| since + QUIET_AFTER);
+    // One call at a time: what hangs in stopping is waited for, and so is whatever is up beside it.
+    if story.instances.values().any(|known| known.status == Some(Status::Stopping)) {
+        return;
+    }
+    let gone = story.instances.values().filter_map(|known| known.went).map(|(at, _)| at).max().unwrap_or_default();
     for (name, known) in &story.instances {
-        let Some(since) = known.unwanted_since else { continue };
+        let Some(since) = known.unwanted_since.map(|since| since.max(gone)) else { continue };
         let sweeps = court.sweeps_since(since);
         let in_quiet = quiet.map_or(0, |quiet| court.sweeps_since(since.max(quiet)));
         let long = sweeps > UNWANTED_SWEEPS_MAX || in_quiet > UNWANTED_SWEEPS_MAX_IN_QUIET;

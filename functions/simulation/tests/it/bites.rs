@@ -35,6 +35,8 @@ const BITES: &[(Break, &str)] = &[
     (Break::ReceiptsAreLost, "each run has one receipt, in order"),
     (Break::RestartsAreAnew, "5: a run that goes on after an interruption keeps its hard end"),
     (Break::NoticesAreKept, "a notice is told once at most"),
+    (Break::NothingComesUp, "4: no placement is given up whose machine has come up"),
+    (Break::StartsAreRefused, "7: no run fails for a call of its own that was repeated"),
     (Break::ReceiptsAreDear, "no run is billed for more than its machine was up, a minute and a sweep"),
 ];
 
