@@ -21,6 +21,7 @@ pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp,
     {
         record.walk.begin_attempt(placement, now);
     }
+    bill_what_is_stopped(record, &action, now, workspace);
     let repeats = record.call.as_ref().is_some_and(|before| before.action == action && before.operation.is_none());
     record.calls += 1;
     record.call = Some(Call {
@@ -31,6 +32,18 @@ pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp,
         until: now + workspace.policy.call_limit + CLOCK_SKEW_MAX,
         operation: None,
     });
+}
+
+/// A machine of this run is found up and stopped before anybody has heard that its start was taken: it is billed all the
+/// same, from when that was announced.
+fn bill_what_is_stopped(record: &mut Record, action: &Action, now: Timestamp, workspace: &Workspace) {
+    let Action::StopInstance { instance } = action else { return };
+    let in_use = record.placement.as_ref() == Some(instance) && record.started_at.is_some();
+    if in_use && record.billed_since.is_none() {
+        let start = Action::StartInstance { instance: instance.clone() };
+        let asked = record.call.as_ref().filter(|call| call.action == start).map(|call| call.announced_at);
+        record.begin_billing(asked.unwrap_or(now), workspace);
+    }
 }
 
 /// After a call that went wrong in a way that may pass, the next is made no sooner.

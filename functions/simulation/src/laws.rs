@@ -49,10 +49,8 @@ pub const LAWS: &[Law] = &[
     usage::RESTARTS,
     machines::NOT_LEFT,
     ends::NEVER_REFUSED,
+    books::BILLED_ALL,
 ];
-
-/// Laws that the product does not keep yet: judged and told of, while the others hold. `tests/it/found.rs` has the seeds.
-pub const OPEN: &[Law] = &[books::BILLED_ALL];
 
 /// A law that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +87,6 @@ pub(crate) struct Court {
     pub(crate) quiet_since: Option<Timestamp>,
     pub(crate) now: Timestamp,
     broken: Option<Broken>,
-    open: Vec<Broken>,
     /// Notices that have reached their receiver.
     told: BTreeSet<String>,
     judged: BTreeMap<Law, u64>,
@@ -100,12 +97,7 @@ impl Court {
     pub(crate) fn judge(&mut self, law: Law, workspace: &str, how: Option<String>) {
         *self.judged.entry(law).or_default() += 1;
         let Some(how) = how else { return };
-        let broken = Broken { law, at: self.now, workspace: workspace.to_owned(), how };
-        if OPEN.contains(&law) {
-            self.open.push(broken);
-        } else {
-            self.broken.get_or_insert(broken);
-        }
+        self.broken.get_or_insert(Broken { law, at: self.now, workspace: workspace.to_owned(), how });
     }
 
     /// How many good sweeps were asked for since then.
@@ -130,11 +122,6 @@ impl Judge {
     /// The first law that was broken.
     pub fn broken(&self) -> Option<&Broken> {
         self.court.broken.as_ref()
-    }
-
-    /// What has broken laws of [`OPEN`].
-    pub fn open(&self) -> &[Broken] {
-        &self.court.open
     }
 
     /// How often each law was judged.

@@ -36,7 +36,7 @@ mod world;
 pub use breaks::Break;
 pub use history::{Ask, BEGIN, Entry, Status, What, Why};
 pub use identity::Keys;
-pub use laws::{Broken, Judge, LAWS, Law, OPEN};
+pub use laws::{Broken, Judge, LAWS, Law};
 pub use play::{Outcome, Stage as Play, play};
 pub use setting::{Setting, Storm};
 pub use world::Tally;

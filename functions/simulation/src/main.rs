@@ -61,9 +61,6 @@ fn one(seed: u64, keys: &Arc<Keys>) -> ExitCode {
 }
 
 fn verdict(outcome: &Outcome) -> ExitCode {
-    for broken in &outcome.open {
-        println!("{broken} (a law that is not kept yet)");
-    }
     match &outcome.broken {
         None => {
             println!("seed {}: every law held over {}", outcome.seed, outcome.lasted);
@@ -85,13 +82,7 @@ struct Total {
     failed: Option<Outcome>,
     tally: Tally,
     found: Vec<u64>,
-    /// How often laws that the product does not keep yet were broken.
-    open: BTreeMap<Law, u64>,
-    examples: usize,
 }
-
-/// Cases of laws not kept yet that are told one by one.
-const EXAMPLES_MAX: usize = 20;
 
 impl Total {
     fn add(&mut self, outcome: Outcome, find: Option<&str>) {
@@ -99,13 +90,6 @@ impl Total {
         self.seconds += outcome.lasted.0;
         for (name, count) in &outcome.tally {
             *self.tally.entry(name.clone()).or_default() += count;
-        }
-        for broken in &outcome.open {
-            *self.open.entry(broken.law).or_default() += 1;
-            if self.examples < EXAMPLES_MAX {
-                self.examples += 1;
-                println!("seed {}: {broken}", outcome.seed);
-            }
         }
         if find.is_some_and(|name| outcome.tally.contains_key(name)) {
             self.found.push(outcome.seed);
@@ -140,9 +124,6 @@ fn many(seeds: Range<u64>, args: &Args, keys: &Arc<Keys>) -> ExitCode {
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (name, count) in total.tally {
         println!("{count:>12}  {name}");
-    }
-    for (law, count) in total.open {
-        println!("{count:>12}  not kept yet: {law}");
     }
     if let Some(find) = &args.find {
         println!("{find:?} happens in {:?}", total.found);

@@ -39,8 +39,6 @@ pub struct Outcome {
     pub seed: u64,
     pub setting: Setting,
     pub broken: Option<Broken>,
-    /// What has broken laws that the product does not keep yet.
-    pub open: Vec<Broken>,
     /// How often each thing has happened.
     pub tally: Tally,
     /// How often each law was judged.
@@ -76,7 +74,6 @@ pub fn play(seed: u64, stage: Stage, keys: &Arc<Keys>) -> Outcome {
         seed,
         setting: world.setting.clone(),
         broken: chronicle.judge.broken().cloned(),
-        open: chronicle.judge.open().to_vec(),
         tally: std::mem::take(&mut chronicle.tally),
         judged: chronicle.judge.judged().clone(),
         history: std::mem::take(&mut chronicle.entries),

@@ -9,7 +9,7 @@ use crate::history::Why;
 pub(crate) const RECEIPTS: Law = "each run has one receipt, in order";
 pub(crate) const BILLED: Law = "no run is billed for more than its machine was up, a minute and a sweep";
 
-pub(crate) const BILLED_ALL: Law = "a run is billed for all that its machines ran";
+pub(crate) const BILLED_ALL: Law = "a run is billed for all that the machine of its receipt ran for it";
 pub(crate) const TOLD_ONCE: Law = "a notice is told once at most";
 
 /// From a machine's coming up to the look that finds it, where the answer to its start was lost; two sweeps.
@@ -38,17 +38,20 @@ pub(crate) fn judge_save(story: &mut Story, before: &Record, ended: Option<&Run>
     court.judge(BILLED, story.workspace.id.as_str(), broken);
 }
 
-/// Every machine that this run's calls have brought up is paid for.
+/// The machine that the run ends with is paid for. What another ran that the walk has left behind is on no receipt: Google
+/// tells of a machine that comes up after all only when somebody looks.
 fn billed_too_little(story: &Story, run: &Run, court: &Court) -> Option<String> {
     let open =
         |known: &Instance| known.woken.map(|(why, _)| why).zip(known.runs_since).map(|(why, at)| (why, at, court.now));
-    let all = story.instances.values().flat_map(|known| known.ran.iter().copied().chain(open(known)));
+    let instance = run.instance.as_ref()?;
+    let own = story.instances.get(instance);
+    let all = own.into_iter().flat_map(|known| known.ran.iter().copied().chain(open(known)));
     let up = all
         .filter(|(why, ..)| *why == Why::Run(run.number))
         .fold(Seconds(0), |up, (_, since, until)| up + until.since(since));
     let least = up.0.saturating_sub(UNBILLED_MOST.0);
     (run.billed.0 < least)
-        .then(|| format!("run {} is billed {}, and has had machines up for {up}", run.number, run.billed))
+        .then(|| format!("run {} is billed {}, and has had {instance} up for {up}", run.number, run.billed))
 }
 
 fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {

@@ -1,7 +1,6 @@
 //! The simulation: a thousand seeds keep every law, a seed is the same each time, and the judge bites.
 
 mod bites;
-mod found;
 mod seeds;
 
 use std::sync::{Arc, OnceLock};
