@@ -69,6 +69,9 @@ fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
         Some(span.map_or((since.max(began), until), |(first, last)| (first.min(since.max(began)), last.max(until))))
     });
     let (up, gone_at) = span.map_or((Seconds(0), None), |(first, last)| (last.since(first) + Seconds(1), Some(last)));
+    // Where nobody has answered a start, it may have come up from the moment that it was asked for.
+    let asked_at = run.walk.iter().rfind(|tried| Some(&tried.instance) == run.instance.as_ref()).map(|tried| tried.at);
+    let unanswered = span.zip(asked_at).map_or(Seconds(0), |((first, _), asked_at)| first.since(asked_at));
     // Without its word, that a machine is gone shows when it is silent; then a sweep has it looked after.
     let unnoticed_until = gone_at.map(|gone| noticed_at(story, gone));
     let excuse = match (unnoticed_until, gone_at) {
@@ -76,7 +79,7 @@ fn billed_too_much(story: &Story, run: &Run, court: &Court) -> Option<String> {
         (Some(noticed), Some(gone)) => noticed.since(gone) + Seconds(60 * (NOTICED_SWEEPS_MAX as u64 + 1)),
         _ => Seconds(0),
     };
-    let most = (up + excuse + Seconds(60) + SLACK).max(BILLED_LEAST);
+    let most = (up + unanswered + excuse + Seconds(60) + SLACK).max(BILLED_LEAST);
     (run.billed > most).then(|| {
         format!(
             "run {} is billed {}, and {:?} was up for {up} (excused: {excuse})",

@@ -82,7 +82,8 @@ pub(crate) fn judge_walk(story: &Story, before: &Record, court: &mut Court) {
     let walks = record.run == before.run && record.phase == Phase::Placing && before.phase == Phase::Placing;
     let left = before.placement.as_ref().filter(|left| walks && record.placement.as_ref() != Some(left));
     let Some(known) = left.and_then(|left| story.instances.get(left)) else { return };
-    let up = known.runs_since.filter(|since| known.is_ours() && court.now.since(*since) > LOOKED_WITHIN);
+    let runs = known.status == Some(Status::Running) && known.is_ours();
+    let up = known.runs_since.filter(|since| runs && court.now.since(*since) > LOOKED_WITHIN);
     let broken = up.map(|since| {
         format!("run {} leaves {left:?}, which has been running for {}", record.run, court.now.since(since))
     });
