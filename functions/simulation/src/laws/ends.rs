@@ -1,6 +1,6 @@
 //! Laws 2 and 7: what nobody uses ends in time, and so does every phase; every wish ends, and nothing is stuck.
 
-use domain::{FailureCode, Phase, Reading, Record, Seconds, Timestamp};
+use domain::{FailureCode, Phase, Reading, Record, Seconds, StopReason, Timestamp};
 
 use super::story::{Said, Story};
 use super::{Court, Law, ON_ITS_WAY, SLACK};
@@ -82,9 +82,11 @@ fn outstayed(
     let (record, drain) = (&story.record, story.workspace.policy.drain);
     let first = after(quiet)?;
     let announced = (quiet + drain).max(first + drain);
-    // Where the hard end is no further away than an announcement, that is announced, and is not hurried.
+    // Where the hard end is no further away than an announcement, that is announced, and is not hurried: at once, or
+    // when an idleness that was announced is no longer known.
     let hard = record.hard_stop_at?;
-    let announced = if first + drain >= hard { announced.max(hard) } else { announced };
+    let to_the_end = first + drain >= hard || record.ending == Some(StopReason::HardLimit);
+    let announced = if to_the_end { announced.max(hard) } else { announced };
     let ends = after(announced + SLACK).filter(|ends| *ends < now)?;
     Some(format!("run {} is {:?} {} after it should have ended", record.run, record.phase, now.since(ends)))
 }
