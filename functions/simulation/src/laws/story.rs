@@ -210,7 +210,10 @@ impl Story {
             }
             Said::Asked { ask: Ask::Start | Ask::KeepTrying(_), at } if phase == "Ready" => Some(at),
             Said::Asked { ask: Ask::Start | Ask::KeepTrying(_), .. } if phase == "Placing" => {
-                self.owed.insert(run);
+                // The run may be over before its start is answered.
+                if run > self.last_receipt {
+                    self.owed.insert(run);
+                }
                 None
             }
             Said::Beat { run: Some(of), reading, at } if of == run && (open || phase == "Booting") => {
