@@ -42,6 +42,8 @@ pub enum Break {
     StartsAreRefused,
     /// Receipts are of twice the time.
     ReceiptsAreDear,
+    /// Receipts are of a minute, however long it was.
+    ReceiptsAreCheap,
     /// Receipts are lost.
     ReceiptsAreLost,
     /// A run that goes on after an interruption is given more time.

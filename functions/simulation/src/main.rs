@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stdout, reason = "this program answers on its standard output")]
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Keys, Law, Outcome, Play, Tally, play};
+use simulation::{Keys, Outcome, Play, Tally, play};
 
 /// Whole lives of workspaces under one seeded clock, judged by the laws.
 #[derive(Debug, Parser)]

@@ -101,6 +101,7 @@ impl Reached {
                 Some(Break::ReceiptsAreDear) => {
                     ended = ended.map(|run| Run { billed: run.billed + run.billed + Seconds(600), ..run });
                 }
+                Some(Break::ReceiptsAreCheap) => ended = ended.map(|run| Run { billed: Seconds(60), ..run }),
                 Some(Break::ReceiptsAreLost) => ended = None,
                 _ => {}
             }
