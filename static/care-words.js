@@ -54,9 +54,9 @@ export const diskWords = ({ disk }) =>
 export const keptWords = ({ kept_prompts, restore_queue }, user) => {
   const kept = kept_prompts ?? 0;
   if (kept === 0) return { words: '', asks: false };
-  const were = `${plural(kept, 'prompt')} ${kept === 1 ? 'was' : 'were'} waiting when the machine was taken back.`;
+  const were = `${plural(kept, 'prompt')} ${kept === 1 ? 'was' : 'were'} in the queue when the machine was taken back.`;
   if (!restore_queue) return { words: were, asks: canAct(user) };
-  return { words: `${were} ${kept === 1 ? 'It is' : 'They are'} put back into the queue once ComfyUI is up.`, asks: false };
+  return { words: `${were} ${kept === 1 ? 'It is' : 'They are'} put back into the queue.`, asks: false };
 };
 
 /**

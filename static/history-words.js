@@ -25,8 +25,11 @@ const FAILURES = {
 /** @param {Date} at */
 export const dayWords = (at) => new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' }).format(at);
 
-/** Hours as a chart has them: `3.4 h`. @param {number} seconds */
-export const hoursWords = (seconds) => `${(seconds / 3_600).toFixed(1)} h`;
+/** Less than this many seconds are told in minutes: a tenth of an hour would be rounded to nothing. */
+const MINUTES_BELOW = 360;
+
+/** Hours as a chart has them: `3.4 h`, and short ones as `4 min`. @param {number} seconds */
+export const hoursWords = (seconds) => (0 < seconds && seconds < MINUTES_BELOW ? `${Math.round(seconds / 60)} min` : `${(seconds / 3_600).toFixed(1)} h`);
 
 /**
  * What the chart shows, for those who do not see it.
@@ -74,7 +77,7 @@ export const lessonWords = (table) => {
   if (all.tries === 0) return 'No try has been recorded yet.';
   if (all.dry === 0) return `No zone was dry: ${all.tries === 1 ? 'the one try' : `all ${all.tries} tries`} got a machine.`;
   const found = lesson(table);
-  if (!found) return `${all.dry} of ${all.tries} tries got no machine, at no time of the day in particular.`;
+  if (!found) return `${all.dry} of ${all.tries} tries got no machine; that is too few, or too even, to name a time of the day.`;
   const until = found.until === 0 ? 24 : found.until;
   return `${found.zone} was dry in ${found.dry} of ${found.tries} tries between ${found.from} and ${until} o’clock.`;
 };

@@ -70,8 +70,8 @@ test('a disk in one zone says so, and where to read how it is moved', () => {
 
 test('kept prompts ask once, and say what becomes of them when they may go back', () => {
   const kept = (changes, user = USER) => keptWords(viewOf(changes), user);
-  assert.deepEqual(kept({ kept_prompts: 3 }), { words: '3 prompts were waiting when the machine was taken back.', asks: true });
-  assert.deepEqual(kept({ kept_prompts: 1 }).words, '1 prompt was waiting when the machine was taken back.');
+  assert.deepEqual(kept({ kept_prompts: 3 }), { words: '3 prompts were in the queue when the machine was taken back.', asks: true });
+  assert.deepEqual(kept({ kept_prompts: 1 }).words, '1 prompt was in the queue when the machine was taken back.');
   assert.equal(kept({ kept_prompts: 3 }, VIEWER).asks, false);
   assert.equal(kept({ kept_prompts: 3, restore_queue: true }).asks, false);
   assert.match(kept({ kept_prompts: 3, restore_queue: true }).words, /They are put back into the queue/);

@@ -75,7 +75,7 @@ test('the chart has thirty days, today last, each with the sum of its runs', () 
 test('the chart is told in a sentence', () => {
   assert.equal(chartWords(byDay([run()], NOW)), 'In the last 30 days it was on for 2.0 h on 1 day, for $1.40.');
   assert.equal(chartWords(byDay([], NOW)), 'It was not on in the last 30 days.');
-  assert.equal(hoursWords(5_400), '1.5 h');
+  assert.deepEqual([5_400, 359, 61, 0].map(hoursWords), ['1.5 h', '6 min', '1 min', '0.0 h']);
 });
 
 /** So many tries in one zone at an hour of the day in Berlin. */
@@ -112,7 +112,7 @@ test('a window may lie over midnight, and ends at 24', () => {
 
 test('one dry try is no lesson, and nothing dry is good news', () => {
   assert.equal(lesson(stockOuts([tries('a', 3, 1, 0)])), null);
-  assert.equal(lessonWords(stockOuts([tries('a', 3, 1, 0), tries('a', 12, 0, 8)])), '1 of 9 tries got no machine, at no time of the day in particular.');
+  assert.equal(lessonWords(stockOuts([tries('a', 3, 1, 0), tries('a', 12, 0, 8)])), '1 of 9 tries got no machine; that is too few, or too even, to name a time of the day.');
   assert.equal(lessonWords(stockOuts([tries('a', 3, 0, 4)])), 'No zone was dry: all 4 tries got a machine.');
   assert.equal(lessonWords(stockOuts([tries('a', 3, 0, 1)])), 'No zone was dry: the one try got a machine.');
   assert.equal(lessonWords([]), 'No try has been recorded yet.');

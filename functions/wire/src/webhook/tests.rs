@@ -102,7 +102,7 @@ fn people_are_told_what_matters_in_a_sentence_or_two() {
         ),
         (
             preempted(Some("us-central1-a"), false, true),
-            "Google took the Spot machine of ComfyUI in us-central1-a back; it is being started on another placement.",
+            "Google took the machine of ComfyUI in us-central1-a back; it is being started on another placement.",
         ),
         (preempted(None, true, false), "Google's host under ComfyUI broke down; it stays stopped."),
         (budget(82), "ComfyUI has used 82% of this month's budget: $41.20 of $50.00."),

@@ -45,7 +45,7 @@ pub(super) fn words(telling: Telling<'_>) -> String {
             let what = if *host_error {
                 format!("Google's host under {title}{place} broke down")
             } else {
-                format!("Google took the Spot machine of {title}{place} back")
+                format!("Google took the machine of {title}{place} back")
             };
             let then = if *restarting { "it is being started on another placement" } else { "it stays stopped" };
             format!("{what}; {then}.")
