@@ -184,9 +184,6 @@ fn bring_down_others(record: &Record, seen: &[InstanceSeen], now: Timestamp) -> 
     others().any(|seen| seen.status == InstanceStatus::InTransition).then(|| look_again(now))
 }
 
-/// A zone that has not answered for this long is walked past.
-const SILENT_ZONE: Seconds = Seconds(60);
-
 /// A walk that begins again later is left alone until then; the reaper finds it due.
 const WAITED_FOR: Seconds = Seconds(60);
 
@@ -205,7 +202,7 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
         return if until.since(now) > WAITED_FOR { Step::Done } else { Step::Wait { until } };
     }
     let Some(target) = target else { return not_found(record) };
-    let quiet_for = now.since(record.walk.moved_at(record.phase_since));
+    let patient = now.since(record.walk.moved_at(record.phase_since)) < workspace.policy.zone_silence_limit;
     match target.status {
         InstanceStatus::Missing => not_found(record),
         // Started by hand without its disk: there is nothing on it to work with.
@@ -214,14 +211,18 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
         }
         InstanceStatus::Running => Step::Record(Event::InstanceSeen(target.clone())),
         InstanceStatus::ComingUp | InstanceStatus::InTransition => look_again(now),
-        // Calls that fail now and then are no zone that is gone; and a machine that was asked for may be up.
-        InstanceStatus::Unreachable if record.may_be_coming_up() || quiet_for < SILENT_ZONE => look_again(now),
+        // A machine that was asked for may be up.
+        InstanceStatus::Unreachable if record.may_be_coming_up() || patient => look_again(now),
         InstanceStatus::Unreachable => {
             let detail = format!("the zone of {} does not answer", target.instance);
             failed(OperationErrorKind::ZoneDown, detail, Vec::new())
         }
         InstanceStatus::Down => {
             let moving = workspace.disk.as_ref().and_then(|_| move_disk(record, target, seen, workspace));
+            let in_doubt = seen.iter().any(|seen| seen.status == InstanceStatus::Unreachable);
+            if in_doubt && patient && moving.as_ref().is_some_and(|step| !detaches(step)) {
+                return look_again(now);
+            }
             moving.unwrap_or_else(|| Step::Call(Action::StartInstance { instance: target.instance.clone() }))
         }
     }
@@ -251,6 +252,10 @@ fn move_disk(record: &Record, target: &InstanceSeen, seen: &[InstanceSeen], work
         }
         None => Step::Call(Action::AttachDisk { instance }),
     })
+}
+
+fn detaches(step: &Step) -> bool {
+    matches!(step, Step::Call(Action::DetachDisk { .. }))
 }
 
 fn failed(kind: OperationErrorKind, detail: String, zones: Vec<String>) -> Step {

@@ -139,6 +139,8 @@ pub struct Policy {
     pub attempt_limit: Seconds,
     /// A placement that was dry is tried last for this long.
     pub dry_for: Seconds,
+    /// A zone that has not answered for this long counts as gone; calls that fail now and then are no such zone.
+    pub zone_silence_limit: Seconds,
     pub spot: SpotOrder,
     pub budget: Budget,
     /// Somebody wants to be told what happens to it.
@@ -162,6 +164,7 @@ impl Default for Policy {
             // Google may take 100 seconds to say that a zone is dry.
             attempt_limit: Seconds(150),
             dry_for: Seconds::minutes(10),
+            zone_silence_limit: Seconds::minutes(1),
             spot: SpotOrder::AsDeclared,
             budget: Budget::default(),
             notify: false,
@@ -209,6 +212,7 @@ impl Policy {
             ("call_limit", self.call_limit, Seconds(5), Seconds::minutes(5)),
             ("stock_out_retry", self.stock_out_retry, Seconds(10), Seconds::hours(24)),
             ("attempt_limit", self.attempt_limit, Seconds(30), Seconds::hours(1)),
+            ("zone_silence_limit", self.zone_silence_limit, Seconds(0), Seconds::minutes(10)),
             ("dry_for", self.dry_for, Seconds(0), Seconds::hours(24)),
         ];
         match bounds.into_iter().find(|(_, found, least, most)| found < least || found > most) {

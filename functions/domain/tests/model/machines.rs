@@ -106,6 +106,7 @@ fn policy(Bounds { placing, hard, attempt, .. }: &Bounds) -> Policy {
         stock_out_retry: ticks(1),
         attempt_limit: attempt.map_or(never, ticks),
         dry_for: never,
+        zone_silence_limit: Seconds(0),
         ..Policy::default()
     }
 }

@@ -1,7 +1,9 @@
 //! The data disk: moved only where nothing can run on it, and never taken from a zone that cannot be asked without an
 //! admin's word.
 
-use domain::{Action, Denied, Event, FailureCode, InstanceStatus, OperationErrorKind, Phase, StartRequest, Step};
+use domain::{
+    Action, Denied, Event, FailureCode, InstanceStatus, OperationErrorKind, Phase, Seconds, StartRequest, Step,
+};
 
 use crate::fixture::{at, start_of, stop_of};
 use crate::life::{Life, attach, detach};
@@ -10,6 +12,8 @@ use InstanceStatus::{ComingUp, Down, InTransition, Missing, Running, Unreachable
 /// Wanted at `b`; `a` was dry.
 fn walking_to_b(placements: &[&str]) -> Life {
     let mut life = Life::of(placements);
+    // One look is enough here.
+    life.workspace.policy.zone_silence_limit = Seconds(0);
     life.start(0);
     life.find_dry(0);
     assert_eq!(life.placement(), "b");
@@ -156,4 +160,19 @@ fn a_stop_waits_for_a_zone_that_does_not_answer_and_says_when_it_has_waited_in_v
     let Step::Record(event) = life.step(610, "b", &[("a", Unreachable)]) else { panic!("it waits for ever") };
     life.take(610, event);
     assert_eq!(life.record.failure.as_ref().unwrap().code, FailureCode::StopTimedOut);
+}
+
+/// Calls that fail now and then made a zone look gone: the start failed for it, or the disk was taken by force.
+#[test]
+fn a_zone_that_is_silent_for_a_moment_neither_fails_a_start_nor_loses_the_disk() {
+    let mut life = walking_to_b(&["a", "b"]);
+    life.workspace.policy.zone_silence_limit = Seconds(60);
+    let silent = [("a", Unreachable)];
+    assert_eq!(life.step(59, "a", &silent), Step::Wait { until: at(61) });
+    assert_eq!(life.step(59, "a", &[]), detach("a"), "it answers again");
+    let Step::Record(event) = life.step(60, "a", &silent) else { panic!("it waits for ever") };
+    life.take(60, event);
+    life.take(70, lost("zone-a"));
+    life.find_dry(70);
+    assert_eq!(life.step(129, "a", &silent), Step::Wait { until: at(131) }, "nor by force, at once");
 }

@@ -541,6 +541,46 @@ mod tests {
     }
 
     #[test]
+    fn documents_from_before_walks_budgets_and_notices_were_kept_are_read() {
+        let (mut workspace, mut run) = documents();
+        let old = json!(["comfyui-main-b"]);
+        let young = [
+            "walk",
+            "dry_lately",
+            "lost_zone",
+            "started_by",
+            "restarts",
+            "restart_of",
+            "allowance",
+            "beyond_budget",
+            "by_user",
+            "budget_told",
+            "restore_queue",
+            "interrupted_run",
+            "kept_prompts",
+            "notices",
+            "notices_made",
+        ];
+        let record = workspace["record"].as_object_mut().unwrap();
+        for field in young {
+            assert!(record.remove(field).is_some(), "{field}");
+        }
+        assert!(record["call"].as_object_mut().unwrap().remove("repeats").is_some());
+        // What the walk was in those days.
+        record.insert("dry".to_owned(), old);
+        for field in ["walk", "started_by", "restart_of"] {
+            assert!(run.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+        }
+        let read: WorkspaceDocument = serde_json::from_value(workspace).unwrap();
+        let none = Record::default();
+        assert_eq!((read.record.walk, read.record.notices), (none.walk, none.notices));
+        assert_eq!((read.record.phase, read.record.month), (full_record().phase, full_record().month));
+        let RunDocument(read) = serde_json::from_value(run).unwrap();
+        let expected = Run { walk: Vec::new(), started_by: None, restart_of: None, ..run_numbered(3) };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
     fn a_price_and_the_time_in_each_phase_look_as_one_would_expect() {
         let (workspace, run) = documents();
         assert_eq!(run["price"], json!({"per_hour": 706_800, "date": "2026-07-30"}));
