@@ -27,6 +27,8 @@ const ROUNDS_MAX: usize = 2_000;
 /// Longest visit, in seconds of policy time; less than Pub/Sub's longest ack deadline (600 s), so that the message is
 /// still ours at the end. What is not done by then is nudged anew.
 const VISIT_MAX: domain::Seconds = domain::Seconds(480);
+/// Visits in a row, each asked for while the one before was telling people.
+const VISITS_MAX: usize = 8;
 /// How long to wait between two looks at something that takes its time.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -94,6 +96,19 @@ impl Worker {
     pub async fn attend(&self, id: &WorkspaceId) -> anyhow::Result<Attended> {
         let workspace = self.workspaces.get(id).with_context(|| format!("{id} is not declared"))?;
         let Some(_visit) = self.begin(id) else { return Ok(Attended::Joined) };
+        for _ in 0..VISITS_MAX {
+            let attended = self.visit_and_tell(workspace).await;
+            // Who has knocked while the last notice was being sent has joined a visit that does not look any more.
+            if !matches!(attended, Ok(Attended::Agreed)) || !self.knocked(id) {
+                return attended;
+            }
+        }
+        self.queue.nudge(id).await.context("nudging for another visit")?;
+        Ok(Attended::Unfinished)
+    }
+
+    /// One visit, and what is told of it beside its rounds: telling that a machine was taken back must not make it late.
+    async fn visit_and_tell(&self, workspace: &Workspace) -> anyhow::Result<Attended> {
         let (to_tell, over) = (Notify::new(), AtomicBool::new(false));
         let visit = async {
             let attended = self.visit(workspace, &to_tell).await;
@@ -101,7 +116,6 @@ impl Worker {
             to_tell.notify_one();
             attended
         };
-        // Beside the rounds: whoever is told late that the machine was taken back must not make it late.
         let telling = async {
             loop {
                 let last = over.load(Ordering::Acquire);

@@ -194,5 +194,5 @@ fn law_7_a_walk_that_is_kept_up_goes_on_past_its_time_when_patience_is_endless()
 
 #[test]
 fn law_7_a_slow_start_is_waited_for_though_there_is_another_placement_without_an_attempt_limit() {
-    assert_eq!(machines_break("law 7: no phase outlasts its limit", Break::NoAttemptLimit, bounds::WALK), None);
+    assert_eq!(machines_break("law 7: no phase outlasts its limit", Break::NoAttemptLimit, bounds::LATE), None);
 }

@@ -1,8 +1,13 @@
 //! What people are told though nobody looks: once, and again only where it has surely not arrived.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use domain::{InstanceStatus, NOTICE_TRIES_MAX, Phase, Policy, Role, Seconds, Workspace};
-use platform::notify::NotifyError;
+use lifecycle::Attended;
+use platform::notify::{Delivery, Notifier, NotifyError};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::setting::{Setting, workspace};
 
@@ -128,4 +133,43 @@ async fn nobody_is_told_where_nobody_wants_to_be() {
     setting.ready().await;
     setting.attend().await;
     assert_eq!((setting.record().await.notices, setting.notifier.tried()), (Vec::new(), Vec::new()));
+}
+
+/// Takes its time over each notice.
+#[derive(Debug, Default)]
+struct Slow {
+    begun: Notify,
+    may_end: Notify,
+}
+
+#[async_trait]
+impl Notifier for Slow {
+    async fn send(&self, _delivery: &Delivery) -> Result<(), NotifyError> {
+        self.begun.notify_one();
+        self.may_end.notified().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_nudge_that_comes_while_the_last_notice_is_sent_is_not_lost() {
+    let setting = notified();
+    setting.ready().await;
+    let slow = Arc::new(Slow::default());
+    let telling = setting.telling(slow.clone());
+    let meanwhile = async {
+        slow.begun.notified().await;
+        // The rounds of the visit are over: the machine is as it should be.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        setting.ask("POST", &format!("{MAIN}/stop"), Role::User, None).await;
+        assert_eq!(telling.attend().await, Attended::Joined);
+        slow.may_end.notify_one();
+        // The receipt.
+        slow.begun.notified().await;
+        slow.may_end.notify_one();
+    };
+    let (attended, ()) = tokio::join!(telling.attend(), meanwhile);
+    assert_eq!((attended, setting.record().await.phase), (Attended::Agreed, Phase::Stopped));
 }

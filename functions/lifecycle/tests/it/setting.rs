@@ -17,7 +17,7 @@ use platform::clock::Clock;
 use platform::compute::fake::FakeCompute;
 use platform::identity::keys::SigningKey;
 use platform::identity::{Expected, GOOGLE_ISSUERS, Identity, TokenRefused};
-use platform::notify::MemoryNotifier;
+use platform::notify::{MemoryNotifier, Notifier};
 use platform::queue::Queue;
 use platform::signin::MemorySigninStore;
 use platform::store::{MemoryStore, Save, WorkspaceStore};
@@ -151,7 +151,27 @@ impl Setting {
         Self::on(self.workspace.clone(), self.store.clone(), reached, machines, clock)
     }
 
+    /// A lifecycle that tells through `notifier`.
+    pub(crate) fn telling(&self, through: Arc<dyn Notifier>) -> Self {
+        let (machines, clock) = (Arc::clone(&self.machines), Arc::clone(&self.clock));
+        let store = self.store.clone();
+        Self::through(through, self.workspace.clone(), store.clone(), store, machines, clock)
+    }
+
     fn on(
+        workspace: Workspace,
+        store: Arc<MemoryStore>,
+        reached: Arc<dyn WorkspaceStore>,
+        machines: Arc<FakeCompute>,
+        clock: Arc<LeapClock>,
+    ) -> Self {
+        let notifier = Arc::new(MemoryNotifier::default());
+        let setting = Self::through(notifier.clone(), workspace, store, reached, machines, clock);
+        Self { notifier, ..setting }
+    }
+
+    fn through(
+        through: Arc<dyn Notifier>,
         workspace: Workspace,
         store: Arc<MemoryStore>,
         reached: Arc<dyn WorkspaceStore>,
@@ -166,11 +186,10 @@ impl Setting {
             audience: AUDIENCE.into(),
             emails: vec![email.into()],
         };
-        let notifier = Arc::new(MemoryNotifier::default());
         let webhook = || WebhookConfig::new("https://hooks.example.com/x", WebhookShape::Json, WEBHOOK_SECRET).unwrap();
         let webhooks = workspace.policy.notify.then(|| (workspace.id.clone(), webhook())).into_iter().collect();
         let app = App::new(Parts {
-            notifier: notifier.clone(),
+            notifier: through,
             webhooks,
             page: Some("https://page.example.com".into()),
             workspaces: vec![workspace.clone()],
@@ -191,7 +210,7 @@ impl Setting {
             project: "p".into(),
         });
         let router = lifecycle::router(app.clone(), Limits::default());
-        Self { app, router, store, machines, clock, nudges, notifier, workspace }
+        Self { app, router, store, machines, clock, nudges, notifier: Arc::default(), workspace }
     }
 
     pub(crate) async fn record(&self) -> Record {
