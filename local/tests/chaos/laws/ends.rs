@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use compute_emulator::Happening;
 
+use super::usage::hard_end;
 use crate::court::{Law, Verdict};
 use crate::history::{Ask, Millis, Reading, RunSeen};
 use crate::story::{Chronicle, On, Story, Told};
@@ -50,7 +51,7 @@ struct Occasion {
 
 fn judge_idle(chronicle: &Chronicle<'_>, story: &Story<'_>, run: &On<&RunSeen>, verdict: &mut Verdict) {
     let limits = &story.declared.limits;
-    let hard = run.it.started_at + limits.hard;
+    let hard = hard_end(story, run.it);
     let (kept_until, why) = kept_until(story, run.it);
     let sweeps = chronicle.sweeps.iter().filter(|sweep| sweep.it.well);
     let sweeps: Vec<Occasion> = sweeps.map(|on| Occasion { from: on.it.sent, until: on.at, line: on.line }).collect();
@@ -85,7 +86,7 @@ fn judge_end(
     let drain = if law == HARD_END { 0 } else { story.declared.limits.drain };
     let after = |moment: Millis| occasions.iter().find(|occasion| occasion.from >= moment);
     let Some(first) = after(quiet) else { return };
-    let hard = run.it.started_at + story.declared.limits.hard;
+    let hard = hard_end(story, run.it);
     // Where the hard end is no further away than an announcement, that is announced, and is not hurried.
     let hard_is_announced = first.until >= hard - drain;
     let announced_until = (quiet + drain).max(first.until + drain / 2 + ROUNDING);

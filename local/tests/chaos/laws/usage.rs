@@ -111,7 +111,7 @@ fn judge_cause(story: &Story<'_>, run: &On<&RunSeen>, verdict: &mut Verdict) {
             story.answered.iter().any(|on| asked(&on.it.ask, on.it.sent, on.at))
                 || story.unanswered.iter().any(|on| asked(&on.it.ask, on.it.sent, on.at))
         }
-        "HardLimit" => decided + ROUNDING >= first_of_row(story, run.it).started_at + story.declared.limits.hard,
+        "HardLimit" => decided + ROUNDING >= hard_end(story, run.it),
         // Once Google has announced it, it is Google's doing, whatever fells the machine in the time that is left.
         "Preempted" => story.cloud.iter().any(|on| within(on.at) && is_announced(on.it)),
         _ => story.cloud.iter().any(|on| within(on.at) && fells(story, on.it, *number)),
@@ -120,7 +120,12 @@ fn judge_cause(story: &Story<'_>, run: &On<&RunSeen>, verdict: &mut Verdict) {
     verdict.judge(CAUSE, story.name(), &[run.line], broken);
 }
 
-/// The run that an interrupted one followed, and so on back: they have one hard end.
+/// The end that no activity moves. A run that follows an interrupted one has that one's.
+pub(super) fn hard_end(story: &Story<'_>, run: &RunSeen) -> Millis {
+    first_of_row(story, run).started_at + story.declared.limits.hard
+}
+
+/// The run that an interrupted one followed, and so on back.
 fn first_of_row<'a>(story: &'a Story<'_>, run: &'a RunSeen) -> &'a RunSeen {
     let before = story.runs.get(&(run.run - 1)).map(|on| on.it);
     let interrupted = before.filter(|before| {
