@@ -9,11 +9,12 @@ use crate::history::Why;
 pub(crate) const RECEIPTS: Law = "each run has one receipt, in order";
 pub(crate) const BILLED: Law = "no run is billed for more than its machine was up, a minute and a sweep";
 
-pub(crate) const BILLED_ALL: Law = "a run is billed for all that the machine of its receipt ran for it";
+pub(crate) const BILLED_ALL: Law = "a run is billed for all that the machine of its receipt ran last";
 pub(crate) const TOLD_ONCE: Law = "a notice is told once at most";
 
-/// From a machine's coming up to the look that finds it, where the answer to its start was lost; two sweeps.
-const UNBILLED_MOST: Seconds = Seconds(120);
+/// From a machine's coming up to the first look at it, where the answer to its start was lost: five sweeps, for some are
+/// missing. One that has gone before that look is billed to nobody.
+const UNBILLED_MOST: Seconds = Seconds(300);
 /// Google bills a minute at least.
 const BILLED_LEAST: Seconds = Seconds(60);
 /// Good sweeps that go by before it is noticed that a machine is gone; the more, the more nudges are lost.
@@ -39,16 +40,16 @@ pub(crate) fn judge_save(story: &mut Story, before: &Record, ended: Option<&Run>
 }
 
 /// The machine that the run ends with is paid for. What another ran that the walk has left behind is on no receipt: Google
-/// tells of a machine that comes up after all only when somebody looks.
+/// tells of a machine that comes up after all only when somebody looks. So it is of one that was up and went, by somebody's
+/// hand, before anybody had looked.
 fn billed_too_little(story: &Story, run: &Run, court: &Court) -> Option<String> {
     let open =
         |known: &Instance| known.woken.map(|(why, _)| why).zip(known.runs_since).map(|(why, at)| (why, at, court.now));
     let instance = run.instance.as_ref()?;
     let own = story.instances.get(instance);
     let all = own.into_iter().flat_map(|known| known.ran.iter().copied().chain(open(known)));
-    let up = all
-        .filter(|(why, ..)| *why == Why::Run(run.number))
-        .fold(Seconds(0), |up, (_, since, until)| up + until.since(since));
+    let (_, since, until) = all.filter(|(why, ..)| *why == Why::Run(run.number)).max_by_key(|(_, since, _)| *since)?;
+    let up = until.since(since);
     let least = up.0.saturating_sub(UNBILLED_MOST.0);
     (run.billed.0 < least)
         .then(|| format!("run {} is billed {}, and has had {instance} up for {up}", run.number, run.billed))

@@ -38,7 +38,7 @@ const BITES: &[(Break, &str)] = &[
     (Break::NothingComesUp, "4: no placement is given up whose machine has come up"),
     (Break::StartsAreRefused, "7: no run fails for a call of its own that was repeated"),
     (Break::ReceiptsAreDear, "no run is billed for more than its machine was up, a minute and a sweep"),
-    (Break::ReceiptsAreCheap, "a run is billed for all that the machine of its receipt ran for it"),
+    (Break::ReceiptsAreCheap, "a run is billed for all that the machine of its receipt ran last"),
 ];
 
 #[test]
