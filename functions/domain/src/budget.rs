@@ -57,7 +57,7 @@ pub struct BudgetTold {
 const USERS_MAX: usize = 200;
 
 /// Share of a budget, in percent, at which its people are warned, and at which it is used up.
-pub(crate) const WARN_AT: u8 = 80;
+const WARN_AT: u8 = 80;
 const USED_UP_AT: u8 = 100;
 
 /// A run whose budget is used up stops when it has not been used for this long; sooner where the idle limit is shorter.
@@ -135,26 +135,35 @@ impl Record {
         Some(percent(self.month_cost(now, workspace).spent, limit))
     }
 
+    /// Whether all of the workspace's monthly budget is spent.
+    pub fn budget_is_used_up(&self, now: Timestamp, workspace: &Workspace) -> bool {
+        self.budget_percent(now, workspace).is_some_and(|percent| percent >= USED_UP_AT)
+    }
+
     /// Whether the run that is up may go on only for as long as it is used.
     pub fn is_beyond_its_budget(&self, now: Timestamp, workspace: &Workspace) -> bool {
         // What an admin has started in spite of it is stopped as any other run is.
         !self.beyond_budget
-            && (self.budget_percent(now, workspace).is_some_and(|percent| percent >= USED_UP_AT)
+            && (self.budget_is_used_up(now, workspace)
                 || self.allowance.is_some_and(|left| self.run_cost(now, workspace) >= left))
     }
 
     /// What `user` has spent on this workspace in the month that `now` lies in.
     pub fn spent_by(&self, user: &str, now: Timestamp, workspace: &Workspace) -> MicroUsd {
+        self.month_of(user, now, workspace).spent
+    }
+
+    /// The month of `user` on this workspace, with the run that is up, where it is theirs.
+    fn month_of(&self, user: &str, now: Timestamp, workspace: &Workspace) -> Month {
         let past = self.by_user.iter().find(|spent| spent.user == user).map(|spent| spent.month).unwrap_or_default();
-        let under_way = self.started_by.as_deref() == Some(user);
-        month_of(self, past, now, workspace, under_way).spent
+        let is_theirs = self.started_by.as_deref() == Some(user);
+        if is_theirs { self.with_this_run(past, now, workspace) } else { past.at(now, &workspace.calendar) }
     }
 
     /// Books what the run that ends `now` has cost to whoever has started it.
     pub(crate) fn book_to_user(&mut self, now: Timestamp, workspace: &Workspace) {
         let Some(user) = self.started_by.clone() else { return };
-        let past = self.by_user.iter().find(|spent| spent.user == user).map(|spent| spent.month).unwrap_or_default();
-        let month = month_of(self, past, now, workspace, true);
+        let month = self.month_of(&user, now, workspace);
         self.by_user.retain(|spent| spent.user != user && is_current(spent.month, now, &workspace.calendar));
         if month.spent > MicroUsd(0) {
             self.by_user.push(UserMonth { user, month });
@@ -163,14 +172,6 @@ impl Record {
             self.by_user.sort_by_key(|spent| std::cmp::Reverse(spent.month.spent));
             self.by_user.truncate(USERS_MAX);
         }
-    }
-}
-
-fn month_of(record: &Record, past: Month, now: Timestamp, workspace: &Workspace, with_run: bool) -> Month {
-    let calendar = &workspace.calendar;
-    match record.billed_since.filter(|_| with_run) {
-        Some(since) => past.with(since, now, record.price(workspace).unwrap_or_default().per_hour, calendar),
-        None => past.at(now, calendar),
     }
 }
 

@@ -124,10 +124,15 @@ impl Record {
 
     /// The month that `now` lies in, with what the current run has cost it.
     pub fn month_cost(&self, now: Timestamp, workspace: &Workspace) -> Month {
+        self.with_this_run(self.month, now, workspace)
+    }
+
+    /// The month that `now` lies in, with what the current run has cost it and what had been spent of `month`.
+    pub(crate) fn with_this_run(&self, month: Month, now: Timestamp, workspace: &Workspace) -> Month {
         let calendar = &workspace.calendar;
         match self.billed_since {
-            Some(since) => self.month.with(since, now, self.per_hour(workspace), calendar),
-            None => self.month.at(now, calendar),
+            Some(since) => month.with(since, now, self.per_hour(workspace), calendar),
+            None => month.at(now, calendar),
         }
     }
 

@@ -348,7 +348,7 @@ fn budget_view(record: &Record, workspace: &Workspace, now: Timestamp) -> Option
         monthly_usd: budget.monthly?.dollars(),
         spent_usd: record.month_cost(now, workspace).spent.dollars(),
         percent,
-        used_up: percent >= 100,
+        used_up: record.budget_is_used_up(now, workspace),
         when_used_up: when_used_up.to_owned(),
     })
 }
