@@ -21,7 +21,13 @@ pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp,
     {
         record.walk.begin_attempt(placement, now);
     }
-    bill_what_is_stopped(record, &action, now, workspace);
+    if let Action::StopInstance { instance } = &action
+        && record.placement.as_ref() == Some(instance)
+        && record.started_at.is_some()
+    {
+        // Found up and stopped, perhaps before anybody has heard that its start was taken.
+        record.bill_what_is_up(now, workspace);
+    }
     let repeats = record.call.as_ref().is_some_and(|before| before.action == action && before.operation.is_none());
     record.calls += 1;
     record.call = Some(Call {
@@ -34,15 +40,16 @@ pub(crate) fn announce_call(record: &mut Record, action: Action, now: Timestamp,
     });
 }
 
-/// A machine of this run is found up and stopped before anybody has heard that its start was taken: it is billed all the
-/// same, from when that was announced.
-fn bill_what_is_stopped(record: &mut Record, action: &Action, now: Timestamp, workspace: &Workspace) {
-    let Action::StopInstance { instance } = action else { return };
-    let in_use = record.placement.as_ref() == Some(instance) && record.started_at.is_some();
-    if in_use && record.billed_since.is_none() {
-        let start = Action::StartInstance { instance: instance.clone() };
-        let asked = record.call.as_ref().filter(|call| call.action == start).map(|call| call.announced_at);
-        record.begin_billing(asked.unwrap_or(now), workspace);
+impl Record {
+    /// The machine of the placement in use is up. Where the answer to its start was lost, it has been for some time, and
+    /// is billed from when that was announced.
+    pub(crate) fn bill_what_is_up(&mut self, now: Timestamp, workspace: &Workspace) {
+        if self.billed_since.is_some() {
+            return;
+        }
+        let is_its_start = |action: &Action| matches!(action, Action::StartInstance { instance } if self.placement.as_ref() == Some(instance));
+        let asked_at = self.call.as_ref().filter(|call| is_its_start(&call.action)).map(|call| call.announced_at);
+        self.begin_billing(asked_at.unwrap_or(now), workspace);
     }
 }
 

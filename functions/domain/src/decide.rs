@@ -10,10 +10,10 @@ use crate::idleness::{is_silent, keep_running, move_stop_at, note_activity, writ
 use crate::interruption::{end_and_follow, note_interruption};
 use crate::passing::pass_time;
 use crate::record::{Activity, BootReport, BootStep, FailureCode, Phase, Record, Run, RunNumber, Signal, StopReason};
-use crate::step::{Action, InstanceSeen, InstanceStatus};
+use crate::step::{InstanceSeen, InstanceStatus};
 use crate::telling::tell;
 use crate::time::{Seconds, Timestamp};
-use crate::walk::{Outcome, keep_trying_until};
+use crate::walk::{Outcome, keep_trying_until, next_placement};
 use crate::workspace::{Policy, Workspace};
 
 /// What an event leads to.
@@ -133,8 +133,9 @@ fn start(record: &mut Record, request: &StartRequest, now: Timestamp, workspace:
         }
         Phase::Stopped | Phase::Failed => {
             let allowance = check_start(record, request, now, workspace)?;
-            let beyond_budget = record.budget_percent(now, workspace).is_some_and(|percent| percent >= 100);
+            let beyond_budget = record.budget_is_used_up(now, workspace);
             record.begin_run(now, now, keep_trying_until(request, now), workspace);
+            record.placement = next_placement(record, workspace, now);
             record.started_by.clone_from(&request.user);
             record.allowance = allowance;
             record.beyond_budget = beyond_budget;
@@ -206,15 +207,9 @@ fn enter_booting(record: &mut Record, instance_id: u64, now: Timestamp, workspac
     record.phase = Phase::Booting;
     record.phase_since = now;
     record.instance_id = Some(instance_id);
-    let call = record.call.take();
+    record.bill_what_is_up(now, workspace);
+    record.call = None;
     note_up(record, now, workspace);
-    if record.billed_since.is_none() {
-        // Where the answer to its start was lost, it has been up for some time.
-        let start = call.filter(|call| {
-            matches!(&call.action, Action::StartInstance { instance } if record.placement.as_ref() == Some(instance))
-        });
-        record.begin_billing(start.map_or(now, |call| call.announced_at), workspace);
-    }
     let report = BootReport { step: BootStep::Booting, percent: 20, detail: String::new(), failed: false };
     record.boot = record.boot.take().map(|boot| boot.at(report, now));
 }

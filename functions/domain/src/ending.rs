@@ -4,7 +4,7 @@ use crate::cost::billed;
 use crate::phase_times::PhaseTimes;
 use crate::record::{Boot, LastStop, Phase, Record, Run, StopReason, Wish};
 use crate::time::{Seconds, Timestamp};
-use crate::walk::{Walk, next_placement};
+use crate::walk::Walk;
 use crate::workspace::Workspace;
 
 /// The run is to end: from here on only the machine has to follow.
@@ -82,7 +82,7 @@ impl Record {
         }
     }
 
-    /// Begins the next run: placing, from `begins` on.
+    /// Begins the next run: placing, from `begins` on. Where, its caller says.
     pub(crate) fn begin_run(
         &mut self,
         begins: Timestamp,
@@ -103,6 +103,5 @@ impl Record {
         };
         next.dry_lately.retain(|dry| now.since(dry.at) < workspace.policy.dry_for);
         *self = next;
-        self.placement = next_placement(self, workspace, now);
     }
 }

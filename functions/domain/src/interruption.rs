@@ -2,7 +2,7 @@
 
 use crate::cost::MicroUsd;
 use crate::ending::end_run;
-use crate::record::{Failure, FailureCode, Phase, Record, Run, RunNumber, StopReason};
+use crate::record::{Failure, FailureCode, Phase, Record, Run, StopReason};
 use crate::time::{Seconds, Timestamp};
 use crate::walk::{Outcome, next_placement};
 use crate::workspace::Workspace;
@@ -28,16 +28,17 @@ pub(crate) fn end_and_follow(
     now: Timestamp,
     workspace: &Workspace,
 ) -> Option<Run> {
-    let follows = Interrupted::of(record, reason, now);
-    if reason.is_interruption()
-        && let Some(instance) = record.placement.clone()
-    {
+    if !reason.is_interruption() {
+        return end_run(record, reason, now, workspace);
+    }
+    if let Some(instance) = record.placement.clone() {
         record.walk.end_attempt(&instance, Outcome::Interrupted);
         record.interrupted_run = Some(record.run);
     }
+    let interrupted = record.clone();
     let run = end_run(record, reason, now, workspace);
-    if let Some(interrupted) = follows {
-        interrupted.restart(record, now, workspace);
+    if interrupted.is_to_go_on(now) {
+        restart(record, &interrupted, now, workspace);
     }
     run
 }
@@ -60,81 +61,52 @@ fn back_off(restart: u32) -> Seconds {
     }
 }
 
-/// What is handed on from an interrupted run to the one that follows it.
-#[derive(Clone, Debug)]
-struct Interrupted {
-    run: RunNumber,
-    instance: String,
-    started_by: Option<String>,
-    restarts: u32,
-    hard_stop_at: Option<Timestamp>,
-    keep_trying_until: Option<Timestamp>,
-    allowance: Option<MicroUsd>,
-    beyond_budget: bool,
-    lost_zone: Option<String>,
-}
-
 impl Record {
     /// After so many interruptions in a row only standard placements are tried.
     pub(crate) fn standard_only(&self) -> bool {
         self.restarts > RESTARTS_ANYWHERE_MAX
     }
+
+    /// Which restart in a row the next would be.
+    fn next_restart(&self, now: Timestamp) -> u32 {
+        let held = self.ready_at.is_some_and(|ready| now.since(ready) >= RESTARTS_FORGOTTEN_AFTER);
+        if held { 1 } else { self.restarts + 1 }
+    }
+
+    /// Whether another run follows this one, which Google has taken the machine of: not where it was about to stop
+    /// anyway, nor where the hard end comes before the next would begin.
+    fn is_to_go_on(&self, now: Timestamp) -> bool {
+        let wanted = matches!(self.phase, Phase::Booting | Phase::Ready);
+        wanted && self.hard_stop_at.is_some_and(|hard| now + back_off(self.next_restart(now)) < hard)
+    }
 }
 
-impl Interrupted {
-    /// What follows the run of `record`, which Google has taken the machine of, if anything does.
-    ///
-    /// A run that was about to stop anyway is not begun again, nor one whose hard end comes before the next would begin.
-    fn of(record: &Record, reason: StopReason, now: Timestamp) -> Option<Self> {
-        let held = record.ready_at.is_some_and(|ready| now.since(ready) >= RESTARTS_FORGOTTEN_AFTER);
-        let restarts = if held { 1 } else { record.restarts + 1 };
-        let wanted = matches!(record.phase, Phase::Booting | Phase::Ready);
-        let in_time = record.hard_stop_at.is_some_and(|hard| now + back_off(restarts) < hard);
-        if !(reason.is_interruption() && wanted && in_time) {
-            return None;
-        }
-        Some(Self {
-            run: record.run,
-            instance: record.placement.clone()?,
-            started_by: record.started_by.clone(),
-            restarts,
-            hard_stop_at: record.hard_stop_at,
-            keep_trying_until: record.walk.keep_trying_until.filter(|until| now < *until),
-            allowance: record.allowance,
-            beyond_budget: record.beyond_budget,
-            lost_zone: record.lost_zone.clone(),
-        })
+/// Begins the next run in the place of the `interrupted` one, which has just ended in `record`, or says why there is none.
+fn restart(record: &mut Record, interrupted: &Record, now: Timestamp, workspace: &Workspace) {
+    let restarts = interrupted.next_restart(now);
+    let mut next = record.clone();
+    if let Some(taken) = &interrupted.placement {
+        next.note_dry(taken, now);
     }
-
-    /// Begins the next run in the place of the one that has just ended in `record`, or says why there is none.
-    fn restart(self, record: &mut Record, now: Timestamp, workspace: &Workspace) {
-        let begins = now + back_off(self.restarts);
-        let mut next = record.clone();
-        next.note_dry(&self.instance, now);
-        next.begin_run(begins, now, self.keep_trying_until, workspace);
-        next.restarts = self.restarts;
-        next.restart_of = Some(self.run);
-        next.started_by = self.started_by;
-        next.hard_stop_at = self.hard_stop_at;
-        // What the interrupted run has cost counts against what its user may spend.
-        let spent = record.last_stop.as_ref().map(|last| last.cost.0).unwrap_or_default();
-        next.allowance = self.allowance.map(|left| MicroUsd(left.0.saturating_sub(spent)));
-        next.beyond_budget = self.beyond_budget;
-        // That zone is still gone: nobody has to be asked again.
-        next.lost_zone = self.lost_zone;
-        // Asked again: how many restarts there were bears on it.
-        next.placement = next_placement(&next, workspace, now);
-        if next.placement.is_some() && self.restarts <= RESTARTS_MAX {
-            *record = next;
-            return;
-        }
-        let detail = format!(
-            "Google took the machine back {} times in a row{}",
-            self.restarts,
-            if next.placement.is_none() { ", and no standard placement is declared" } else { "" }
-        );
-        record.phase = Phase::Failed;
-        record.failure =
-            Some(Failure { code: FailureCode::Interrupted, detail, zone: None, retry_at: None, step: None });
+    let keep_trying_until = interrupted.walk.keep_trying_until.filter(|until| now < *until);
+    next.begin_run(now + back_off(restarts), now, keep_trying_until, workspace);
+    next.restarts = restarts;
+    next.restart_of = Some(interrupted.run);
+    next.started_by.clone_from(&interrupted.started_by);
+    next.hard_stop_at = interrupted.hard_stop_at;
+    // What the interrupted run has cost counts against what its user may spend.
+    let spent = record.last_stop.as_ref().map(|last| last.cost.0).unwrap_or_default();
+    next.allowance = interrupted.allowance.map(|left| MicroUsd(left.0.saturating_sub(spent)));
+    next.beyond_budget = interrupted.beyond_budget;
+    // That zone is still gone: nobody has to be asked again.
+    next.lost_zone.clone_from(&interrupted.lost_zone);
+    next.placement = next_placement(&next, workspace, now);
+    if next.placement.is_some() && restarts <= RESTARTS_MAX {
+        *record = next;
+        return;
     }
+    let none = if next.placement.is_none() { ", and no standard placement is declared" } else { "" };
+    let detail = format!("Google took the machine back {restarts} times in a row{none}");
+    record.phase = Phase::Failed;
+    record.failure = Some(Failure { code: FailureCode::Interrupted, detail, zone: None, retry_at: None, step: None });
 }

@@ -218,11 +218,8 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
             failed(OperationErrorKind::ZoneDown, detail, Vec::new())
         }
         InstanceStatus::Down => {
-            let moving = workspace.disk.as_ref().and_then(|_| move_disk(record, target, seen, workspace));
-            let in_doubt = seen.iter().any(|seen| seen.status == InstanceStatus::Unreachable);
-            if in_doubt && patient && moving.as_ref().is_some_and(|step| !detaches(step)) {
-                return look_again(now);
-            }
+            let meanwhile = patient.then(|| look_again(now));
+            let moving = workspace.disk.as_ref().and_then(|_| move_disk(record, target, seen, workspace, meanwhile));
             moving.unwrap_or_else(|| Step::Call(Action::StartInstance { instance: target.instance.clone() }))
         }
     }
@@ -230,8 +227,15 @@ fn place(record: &Record, seen: &[InstanceSeen], now: Timestamp, workspace: &Wor
 
 /// The next step of bringing the disk to `target`, all others being down; `None` when it is there, and nowhere else.
 ///
-/// Each step is seen in what both instances say of themselves before the next is taken.
-fn move_disk(record: &Record, target: &InstanceSeen, seen: &[InstanceSeen], workspace: &Workspace) -> Option<Step> {
+/// Each step is seen in what both instances say of themselves before the next is taken. Where a zone that may have the
+/// disk is silent, `meanwhile` is done as long as there is something to be done: its silence may end.
+fn move_disk(
+    record: &Record,
+    target: &InstanceSeen,
+    seen: &[InstanceSeen],
+    workspace: &Workspace,
+    meanwhile: Option<Step>,
+) -> Option<Step> {
     let holder = seen.iter().find(|seen| seen.has_disk && seen.instance != target.instance);
     if let Some(holder) = holder {
         return Some(Step::Call(Action::DetachDisk { instance: holder.instance.clone() }));
@@ -239,23 +243,22 @@ fn move_disk(record: &Record, target: &InstanceSeen, seen: &[InstanceSeen], work
     if target.has_disk {
         return None;
     }
-    let zone = |seen: &InstanceSeen| workspace.placement(&seen.instance).map(|placement| placement.zone.clone());
-    let mut out_of_reach = seen.iter().filter(|seen| seen.status == InstanceStatus::Unreachable).filter_map(zone);
     let instance = target.instance.clone();
-    Some(match out_of_reach.find(|zone| record.lost_zone.as_ref() != Some(zone)) {
-        Some(zone) => {
-            let detail = format!("the data disk may be held in {zone}, which does not answer");
-            failed(OperationErrorKind::DiskOutOfReach, detail, vec![zone])
-        }
-        None if seen.iter().any(|seen| seen.status == InstanceStatus::Unreachable) => {
-            Step::Call(Action::ForceAttachDisk { instance })
-        }
-        None => Step::Call(Action::AttachDisk { instance }),
+    let silent: Vec<&InstanceSeen> = seen.iter().filter(|seen| seen.status == InstanceStatus::Unreachable).collect();
+    if silent.is_empty() {
+        return Some(Step::Call(Action::AttachDisk { instance }));
+    }
+    let zone = |seen: &&InstanceSeen| workspace.placement(&seen.instance).map(|placement| placement.zone.clone());
+    let unvouched = silent.iter().filter_map(zone).find(|zone| record.lost_zone.as_ref() != Some(zone));
+    meanwhile.or_else(|| {
+        Some(match unvouched {
+            Some(zone) => {
+                let detail = format!("the data disk may be held in {zone}, which does not answer");
+                failed(OperationErrorKind::DiskOutOfReach, detail, vec![zone])
+            }
+            None => Step::Call(Action::ForceAttachDisk { instance }),
+        })
     })
-}
-
-fn detaches(step: &Step) -> bool {
-    matches!(step, Step::Call(Action::DetachDisk { .. }))
 }
 
 fn failed(kind: OperationErrorKind, detail: String, zones: Vec<String>) -> Step {
