@@ -8,5 +8,6 @@ pub mod emulator;
 pub mod notify;
 pub mod permissions;
 pub mod queue;
+pub mod records;
 pub mod signin;
 pub mod store;

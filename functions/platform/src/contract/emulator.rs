@@ -15,7 +15,7 @@ use domain::{Timestamp, WorkspaceId};
 use tokio::sync::Mutex;
 
 #[cfg(feature = "firestore")]
-use crate::contract::store::full_record;
+use crate::contract::records::full_record;
 #[cfg(feature = "firestore")]
 use crate::firestore::{Firestore, FirestoreConfig};
 #[cfg(feature = "firestore")]

@@ -170,7 +170,7 @@ fn moment(at: Timestamp) -> ValueType {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::store::{full_record, run_numbered};
+    use crate::contract::records::{full_record, run_numbered};
     use crate::firestore::schema::declared::declared;
     use crate::firestore::schema::{DUE_AT, NUMBER};
 

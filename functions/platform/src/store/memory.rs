@@ -134,7 +134,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::contract::store::{run_numbered, store_contract};
+    use crate::contract::records::run_numbered;
+    use crate::contract::store::store_contract;
 
     #[tokio::test]
     async fn memory_keeps_the_contract_of_a_store() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{Record, Seconds, THROTTLE, Timestamp, WorkspaceId};
 use platform::contract::emulator::{Emulator, project};
 use platform::contract::permissions;
-use platform::contract::store::run_numbered;
+use platform::contract::records::run_numbered;
 use platform::firestore::{Firestore, FirestoreConfig, Usage};
 use platform::signin::{FirestoreSigninStore, SigninStore};
 use platform::store::{DueCursor, FirestoreStore, Save, WorkspaceStore};

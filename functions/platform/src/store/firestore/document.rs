@@ -8,10 +8,14 @@
 //! money is millionths of a dollar, as integers. What is `None` is absent, and so may be what older documents did not
 //! have. The types below repeat the domain's, so that a change there that this would miss does not compile.
 
+mod names;
+mod notice;
+mod walk;
+
 use domain::{
     Action, Activity, Attempt, Boot, BootStep, BudgetTold, Call, Failure, FailureCode, FoundDry, LastStop, MicroUsd,
-    Month, Notice, NoticeKind, Outcome, Phase, PhaseTimes, Price, Record, Run, Seconds, Signal, StepTime, StopReason,
-    Timestamp, UserMonth, Walk, Wish,
+    Month, Notice, Phase, PhaseTimes, Price, Record, Run, Seconds, Signal, StepTime, StopReason, Timestamp, UserMonth,
+    Walk, Wish,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -54,10 +58,8 @@ mod instance_id {
 stored_as! {
     RecordFields: Record, RunFields: Run, CallFields: Call, BootFields: Boot, FailureFields: Failure,
     LastStopFields: LastStop, ActivityFields: Activity, StepTimeFields: StepTime, MonthFields: Month,
-    PriceFields: Price, PhaseTimesFields: PhaseTimes, WalkFields: Walk, AttemptFields: Attempt, FoundDryFields: FoundDry,
-    UserMonthFields: UserMonth, NoticeFields: Notice, NoticeKindFields: NoticeKind, OutcomeName: Outcome,
-    WishName: Wish, PhaseName: Phase, SignalName: Signal, StopReasonName: StopReason, BootStepName: BootStep,
-    FailureCodeName: FailureCode, ActionName: Action, BudgetToldFields: BudgetTold,
+    PriceFields: Price, PhaseTimesFields: PhaseTimes, UserMonthFields: UserMonth, BudgetToldFields: BudgetTold,
+    ActionName: Action,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -303,56 +305,6 @@ struct PhaseTimesFields {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Walk")]
-struct WalkFields {
-    #[serde(with = "stored")]
-    since: Timestamp,
-    #[serde(default)]
-    tried: Vec<String>,
-    #[serde(default, with = "stored")]
-    attempts: Vec<Attempt>,
-    #[serde(default)]
-    named: Vec<String>,
-    #[serde(default, with = "stored")]
-    not_before: Option<Timestamp>,
-    rounds: u32,
-    #[serde(default, with = "stored")]
-    keep_trying_until: Option<Timestamp>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Attempt")]
-struct AttemptFields {
-    instance: String,
-    zone: String,
-    spot: bool,
-    #[serde(with = "stored")]
-    at: Timestamp,
-    #[serde(with = "stored")]
-    outcome: Outcome,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Outcome")]
-enum OutcomeName {
-    Trying,
-    Dry,
-    TimedOut,
-    Up,
-    Interrupted,
-    Refused,
-    GivenUp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "FoundDry")]
-struct FoundDryFields {
-    instance: String,
-    #[serde(with = "stored")]
-    at: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
 #[serde(remote = "UserMonth")]
 struct UserMonthFields {
     user: String,
@@ -368,224 +320,5 @@ struct BudgetToldFields {
     percent: u8,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Notice")]
-struct NoticeFields {
-    #[serde(with = "stored")]
-    sequence: u64,
-    #[serde(with = "stored")]
-    run: u64,
-    #[serde(with = "stored")]
-    kind: NoticeKind,
-    #[serde(with = "stored")]
-    at: Timestamp,
-    tries: u8,
-    #[serde(with = "stored")]
-    not_before: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "NoticeKind", tag = "kind")]
-enum NoticeKindFields {
-    Ready {
-        placement: String,
-        restarts: u32,
-    },
-    DrainingSoon {
-        #[serde(with = "stored")]
-        reason: StopReason,
-        #[serde(with = "stored")]
-        ends_at: Timestamp,
-    },
-    Stopped {
-        #[serde(with = "stored")]
-        reason: StopReason,
-        #[serde(with = "stored")]
-        lasted: Seconds,
-        #[serde(with = "stored")]
-        billed: Seconds,
-        #[serde(with = "stored")]
-        cost: MicroUsd,
-        #[serde(with = "stored")]
-        month: MicroUsd,
-        #[serde(default, with = "stored")]
-        failure: Option<FailureCode>,
-    },
-    NoCapacity {
-        zones: Vec<String>,
-        #[serde(default, with = "stored")]
-        until: Option<Timestamp>,
-    },
-    Preempted {
-        zone: Option<String>,
-        host_error: bool,
-        restarting: bool,
-    },
-    Budget {
-        percent: u8,
-        #[serde(with = "stored")]
-        spent: MicroUsd,
-        #[serde(with = "stored")]
-        limit: MicroUsd,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Wish")]
-enum WishName {
-    Stopped,
-    Running,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Phase")]
-enum PhaseName {
-    Stopped,
-    Placing,
-    Booting,
-    Ready,
-    Draining,
-    Stopping,
-    Failed,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Signal")]
-enum SignalName {
-    Queue,
-    Traffic,
-    Gpu,
-    Person,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "StopReason")]
-enum StopReasonName {
-    Idle,
-    NeverOpened,
-    User,
-    HardLimit,
-    Silent,
-    Preempted,
-    HostError,
-    Budget,
-    MachineStopped,
-    StartFailed,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "BootStep")]
-enum BootStepName {
-    Placing,
-    Booting,
-    MountingDisk,
-    Installing,
-    GettingCertificate,
-    StartingComfyui,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "FailureCode")]
-enum FailureCodeName {
-    StockOut,
-    Quota,
-    Permission,
-    NotFound,
-    Refused,
-    PlacingTimedOut,
-    BootTimedOut,
-    BootFailed,
-    StopTimedOut,
-    ZoneGone,
-    Interrupted,
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::contract::store::{full_record, run_numbered};
-
-    fn documents() -> (Value, Value) {
-        let due_at = None;
-        let workspace = WorkspaceDocument { record: full_record(), due_at, save: "1".to_owned() };
-        (serde_json::to_value(workspace).unwrap(), serde_json::to_value(RunDocument(run_numbered(3))).unwrap())
-    }
-
-    #[test]
-    fn documents_from_before_prices_and_phases_were_kept_are_read() {
-        let (mut workspace, mut run) = documents();
-        for fields in [&mut workspace["record"], &mut run] {
-            for young in ["price", "in_phases"] {
-                assert!(fields.as_object_mut().unwrap().remove(young).is_some(), "{young}");
-            }
-        }
-        let read: WorkspaceDocument = serde_json::from_value(workspace).unwrap();
-        assert_eq!(read.record, Record { price: None, in_phases: PhaseTimes::default(), ..full_record() });
-        let RunDocument(read) = serde_json::from_value(run).unwrap();
-        assert_eq!(read, Run { price: None, in_phases: PhaseTimes::default(), ..run_numbered(3) });
-    }
-
-    #[test]
-    fn documents_from_before_boots_could_move_and_fail_are_read() {
-        let (mut workspace, _) = documents();
-        let record = &mut workspace["record"];
-        assert!(record["boot"].as_object_mut().unwrap().remove("moved_at").is_some());
-        assert!(record["failure"].as_object_mut().unwrap().remove("step").is_some());
-        let mut expected = full_record();
-        expected.boot.as_mut().unwrap().moved_at = Timestamp::default();
-        expected.failure.as_mut().unwrap().step = None;
-        let read: WorkspaceDocument = serde_json::from_value(workspace).unwrap();
-        assert_eq!(read.record, expected);
-    }
-
-    #[test]
-    fn documents_from_before_walks_budgets_and_notices_were_kept_are_read() {
-        let (mut workspace, mut run) = documents();
-        let old = json!(["comfyui-main-b"]);
-        let young = [
-            "walk",
-            "dry_lately",
-            "lost_zone",
-            "started_by",
-            "restarts",
-            "restart_of",
-            "allowance",
-            "beyond_budget",
-            "by_user",
-            "budget_told",
-            "restore_queue",
-            "interrupted_run",
-            "kept_prompts",
-            "notices",
-            "notices_made",
-        ];
-        let record = workspace["record"].as_object_mut().unwrap();
-        for field in young {
-            assert!(record.remove(field).is_some(), "{field}");
-        }
-        assert!(record["call"].as_object_mut().unwrap().remove("repeats").is_some());
-        // What the walk was in those days.
-        record.insert("dry".to_owned(), old);
-        for field in ["walk", "started_by", "restart_of"] {
-            assert!(run.as_object_mut().unwrap().remove(field).is_some(), "{field}");
-        }
-        let read: WorkspaceDocument = serde_json::from_value(workspace).unwrap();
-        let none = Record::default();
-        assert_eq!((read.record.walk, read.record.notices), (none.walk, none.notices));
-        assert_eq!((read.record.phase, read.record.month), (full_record().phase, full_record().month));
-        let RunDocument(read) = serde_json::from_value(run).unwrap();
-        let expected = Run { walk: Vec::new(), started_by: None, restart_of: None, ..run_numbered(3) };
-        assert_eq!(read, expected);
-    }
-
-    #[test]
-    fn a_price_and_the_time_in_each_phase_look_as_one_would_expect() {
-        let (workspace, run) = documents();
-        assert_eq!(run["price"], json!({"per_hour": 706_800, "date": "2026-07-30"}));
-        let phases = json!({"placing": 29, "booting": 41, "ready": 3700, "draining": 180, "stopping": 50});
-        assert_eq!(run["in_phases"], phases);
-        assert_eq!(workspace["record"]["in_phases"]["stopping"], 5);
-    }
-}
+mod tests;
