@@ -6,17 +6,18 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::extract::FromRef;
 use axum::http::StatusCode;
-use domain::{Event, MicroUsd, Record, Timestamp, Workspace, WorkspaceId, decide};
+use domain::{Event, MicroUsd, Record, Timestamp, Workspace, WorkspaceId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use platform::clock::Clock;
 use platform::compute::Compute;
 use platform::identity::keys::SigningKey;
 use platform::notify::Notifier;
 use platform::queue::Queue;
-use platform::store::{SaveError, WorkspaceStore, save_decision};
-use service::{ApiError, Gate, OidcGate, Result, SignedIn, log_turn};
+use platform::store::WorkspaceStore;
+use service::{ApiError, Gate, OidcGate, Result, SignedIn};
 use wire::WebhooksConfig;
 
+use crate::change::{NotChanged, change};
 use crate::notices::Notices;
 use crate::refusal::refuse;
 use crate::worker::Worker;
@@ -62,8 +63,6 @@ impl FromRef<App> for Gate {
 
 /// Records that are loaded at once.
 pub(crate) const LOADS_AT_ONCE: usize = 16;
-/// A record that others change all the time is decided anew this often before the caller is asked to come back.
-const SAVE_ATTEMPTS_MAX: usize = 16;
 
 /// How a record stands after an event.
 #[derive(Debug)]
@@ -133,28 +132,15 @@ impl App {
     /// # Errors
     /// The domain's denial, or 503 when the store cannot be had or the record is too busy.
     pub(crate) async fn apply(&self, workspace: &Workspace, event: Event) -> Result<Applied> {
-        for _ in 0..SAVE_ATTEMPTS_MAX {
-            let loaded = self.parts.store.load(&workspace.id).await?;
-            let now = self.parts.clock.now();
-            let decision = decide(&loaded.record, event.clone(), now, workspace)
-                .map_err(|denied| refuse(denied, &loaded.record))?;
-            if decision.save {
-                match save_decision(&*self.parts.store, workspace, loaded.version.as_ref(), &decision).await {
-                    Ok(_) => {}
-                    Err(SaveError::Conflict) => continue,
-                    Err(error) => return Err(anyhow::Error::new(error).context("saving a workspace").into()),
-                }
-                log_turn(workspace, &loaded.record, &decision.next);
-            }
-            if decision.nudge {
-                self.nudge(&workspace.id).await;
-            }
-            return Ok(Applied { record: decision.next, now });
+        let Parts { store, clock, .. } = &*self.parts;
+        let changed = change(&**store, &**clock, workspace, &event).await.map_err(|not| match not {
+            NotChanged::Denied(denied, record) => refuse(denied, &record),
+            NotChanged::Failed(error) => ApiError::unavailable(error),
+        })?;
+        if changed.decision.nudge {
+            self.nudge(&workspace.id).await;
         }
-        Err(ApiError::unavailable(anyhow::anyhow!(
-            "{} was changed by others {SAVE_ATTEMPTS_MAX} times in a row",
-            workspace.id
-        )))
+        Ok(Applied { record: changed.decision.next, now: changed.now })
     }
 
     /// Nudges the worker. A nudge that does not get through is no error to the caller, whose wish is saved: the reaper

@@ -4,6 +4,7 @@
 
 mod app;
 mod browser;
+mod change;
 mod compute_events;
 pub mod config;
 mod log_entry;

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use domain::{Event, Notice, Record, Seconds, Workspace, decide};
+use domain::{Event, Notice, Seconds, Workspace};
 use platform::clock::Clock;
 use platform::notify::{Delivery, Notifier, NotifyError};
-use platform::store::{SaveError, Versioned, WorkspaceStore, save_decision};
+use platform::store::WorkspaceStore;
 use wire::{Telling, WebhooksConfig};
+
+use crate::change::{Changed, NotChanged, change};
 
 /// Notices sent one after another before the worker goes on; a record holds no more of them.
 const SENT_AT_ONCE_MAX: usize = domain::NOTICES_MAX;
-/// A record that others change all the time is decided anew this often.
-const SAVE_ATTEMPTS_MAX: usize = 16;
+/// Another worker may be quicker with each.
+const TAKE_ATTEMPTS_MAX: usize = domain::NOTICES_MAX;
 
 /// What sending takes, cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,43 +65,26 @@ impl Notices {
         Ok(true)
     }
 
-    /// Takes the oldest due notice out of the record; `None` when there is none, or somebody else is at it.
+    /// Takes the oldest due notice out of the record; `None` when there is none.
     async fn take(&self, workspace: &Workspace) -> anyhow::Result<Option<Notice>> {
-        let due = |record: &Record| {
+        for _ in 0..TAKE_ATTEMPTS_MAX {
+            let record = self.store.load(&workspace.id).await.context("loading a workspace")?.record;
             let now = self.clock.now();
-            record.notices.iter().filter(|notice| notice.is_due(now)).min_by_key(|notice| notice.sequence).cloned()
-        };
-        for _ in 0..SAVE_ATTEMPTS_MAX {
-            let loaded = self.store.load(&workspace.id).await.context("loading a workspace")?;
-            let Some(notice) = due(&loaded.record) else { return Ok(None) };
-            if self.try_change(workspace, &loaded, &Event::NoticeTaken { sequence: notice.sequence }).await? {
+            let due = record.notices.into_iter().filter(|notice| notice.is_due(now));
+            let Some(notice) = due.min_by_key(|notice| notice.sequence) else { return Ok(None) };
+            let changed = self.change(workspace, &Event::NoticeTaken { sequence: notice.sequence }).await?;
+            // Where it was not there any more, another worker sends it.
+            if changed.before.notices.contains(&notice) {
                 return Ok(Some(notice));
             }
         }
         Ok(None)
     }
 
-    async fn change(&self, workspace: &Workspace, event: &Event) -> anyhow::Result<()> {
-        for _ in 0..SAVE_ATTEMPTS_MAX {
-            let loaded = self.store.load(&workspace.id).await.context("loading a workspace")?;
-            if self.try_change(workspace, &loaded, event).await? {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("the record changed {SAVE_ATTEMPTS_MAX} times in a row")
-    }
-
-    /// False where somebody else has saved since.
-    async fn try_change(&self, workspace: &Workspace, loaded: &Versioned, event: &Event) -> anyhow::Result<bool> {
-        let decision = decide(&loaded.record, event.clone(), self.clock.now(), workspace)
-            .map_err(|denied| anyhow::anyhow!("{denied:?}"))?;
-        if !decision.save {
-            return Ok(true);
-        }
-        match save_decision(&*self.store, workspace, loaded.version.as_ref(), &decision).await {
-            Ok(_) => Ok(true),
-            Err(SaveError::Conflict) => Ok(false),
-            Err(error) => Err(error).context("saving a workspace"),
-        }
+    async fn change(&self, workspace: &Workspace, event: &Event) -> anyhow::Result<Changed> {
+        change(&*self.store, &*self.clock, workspace, event).await.map_err(|not| match not {
+            NotChanged::Denied(denied, _) => anyhow::anyhow!("{denied:?}"),
+            NotChanged::Failed(error) => error,
+        })
     }
 }

@@ -9,6 +9,7 @@ mod heartbeat;
 mod nudge;
 mod problem;
 mod requests;
+mod run_view;
 mod time;
 mod view;
 mod webhook;
@@ -28,10 +29,11 @@ pub use requests::{
     ExtendBody, KeepAliveBody, LoginBody, LoginReply, MoveDiskBody, PreferencesBody, SessionReply, StartBody,
     TicketReply, UserView,
 };
+pub use run_view::{AttemptView, PhaseSecondsView, RunView, RunsReply};
 pub use time::Rfc3339;
 pub use view::{
-    AttemptView, BootStepView, BootView, BudgetView, CostView, DiskView, KeepTryingView, LastStopView, LimitsView,
-    PhaseSecondsView, PlacementView, RunView, RunsReply, WorkspaceView, WorkspacesReply,
+    BootStepView, BootView, BudgetView, CostView, DiskView, KeepTryingView, LastStopView, LimitsView, PlacementView,
+    WorkspaceView, WorkspacesReply,
 };
 pub use webhook::{
     Telling, WebhookConfig, WebhookConfigError, WebhookShape, WebhooksConfig, event_id, webhooks_from_json,
