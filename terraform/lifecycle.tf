@@ -83,7 +83,7 @@ resource "google_cloud_run_v2_service" "lifecycle" {
       dynamic "env" {
         for_each = merge(
           { SIGNING_KEY = google_secret_manager_secret.secret["signing-key"].secret_id },
-          { for it in google_secret_manager_secret.webhooks : "WEBHOOKS" => it.secret_id },
+          { for name in local.notifies : "WEBHOOKS" => google_secret_manager_secret.secret[name].secret_id },
         )
         content {
           name = env.key

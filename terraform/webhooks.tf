@@ -31,26 +31,10 @@ locals {
   webhooks_version = "${var.webhooks_version}-${substr(sha256(jsonencode(local.notifying)), 0, 12)}"
 }
 
-resource "google_secret_manager_secret" "webhooks" {
+resource "google_secret_manager_secret_version" "webhooks" {
   for_each = toset(local.notifies)
 
-  secret_id = "pilotlight-webhooks"
-
-  replication {
-    user_managed {
-      replicas {
-        location = var.region
-      }
-    }
-  }
-
-  depends_on = [google_project_service.api]
-}
-
-resource "google_secret_manager_secret_version" "webhooks" {
-  for_each = google_secret_manager_secret.webhooks
-
-  secret                 = each.value.id
+  secret                 = google_secret_manager_secret.secret[each.key].id
   secret_data_wo         = local.webhooks_json
   secret_data_wo_version = local.webhooks_version
 
@@ -71,9 +55,9 @@ resource "google_secret_manager_secret_version" "webhooks" {
 }
 
 resource "google_secret_manager_secret_iam_member" "webhooks" {
-  for_each = google_secret_manager_secret.webhooks
+  for_each = toset(local.notifies)
 
-  secret_id = each.value.id
+  secret_id = google_secret_manager_secret.secret[each.key].id
   role      = google_project_iam_custom_role.secret.id
   member    = google_service_account.lifecycle.member
 }

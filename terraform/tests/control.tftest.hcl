@@ -242,7 +242,7 @@ run "as_most_people_have_it" {
 
   assert {
     condition = [for it in google_secret_manager_secret_iam_member.webhooks : "${it.secret_id} ${it.member}"] == [
-      "${google_secret_manager_secret.webhooks["webhooks"].id} ${google_service_account.lifecycle.member}"
+      "${google_secret_manager_secret.secret["webhooks"].id} ${google_service_account.lifecycle.member}"
     ] && length(flatten([for it in fileset(".", "*.tf") : regexall("resource \"google_secret_manager_secret_iam_(?:member|binding|policy)\"", file(it))])) == 3
     error_message = "lifecycle alone reads the webhooks."
   }
@@ -346,7 +346,7 @@ run "with_a_domain_and_without_a_disk_that_moves" {
   }
 
   assert {
-    condition     = length(google_secret_manager_secret.webhooks) == 0 && [for it in google_cloud_run_v2_service.lifecycle.template[0].containers[0].env : it.name if length(it.value_source) > 0] == ["SIGNING_KEY"]
+    condition     = !contains(keys(google_secret_manager_secret.secret), "webhooks") && [for it in google_cloud_run_v2_service.lifecycle.template[0].containers[0].env : it.name if length(it.value_source) > 0] == ["SIGNING_KEY"]
     error_message = "Without a workspace that tells there is no secret of webhooks."
   }
 

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use crate::compute::Reachable;
+use crate::history::What;
 use crate::identity::{AUDIENCE, ISSUER, PROJECT, PUSH_EMAIL, SCHEDULER_EMAIL, VM_EMAIL};
 use crate::notices::{Told, webhooks};
 use crate::queue::Nudges;
@@ -57,6 +58,18 @@ pub(crate) struct Read {
     pub(crate) next_in_seconds: Option<u64>,
     pub(crate) failed: Vec<Value>,
     pub(crate) items: Value,
+}
+
+impl World {
+    /// What was heard of the question of this number; nothing, where it or its answer was lost.
+    pub(crate) fn note_answer(&self, number: u64, answer: Option<&Answer>) {
+        self.note(What::Answered {
+            number,
+            status: answer.map(|answer| answer.status),
+            phase: answer.map_or(String::new(), |answer| answer.phase().to_owned()),
+            run: answer.map_or(0, Answer::run),
+        });
+    }
 }
 
 impl Answer {

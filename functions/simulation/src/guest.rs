@@ -162,12 +162,7 @@ impl Guest {
         });
         let answer = if lost && !answer_lost { None } else { self.send(body).await };
         let answer = answer.filter(|_| !answer_lost);
-        world.note(What::Answered {
-            number,
-            status: answer.as_ref().map(|answer| answer.status),
-            phase: answer.as_ref().map_or(String::new(), |answer| answer.phase().to_owned()),
-            run: answer.as_ref().map_or(0, Answer::run),
-        });
+        world.note_answer(number, answer.as_ref());
         self.take(answer)
     }
 
